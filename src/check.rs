@@ -1,0 +1,1 @@
+//! Tries every configured thing: `paylink check` and /readyz.

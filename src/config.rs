@@ -1,0 +1,1 @@
+//! Every setting, its default and its consequence; all faults at once.

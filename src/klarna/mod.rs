@@ -1,0 +1,1 @@
+//! The one room that speaks Klarna's language: KCO, HPP and Order Management.

@@ -1,0 +1,69 @@
+//! Names of things. An id is a prefix that says what it names and a UUID version 7 in lower-case
+//! hex: sortable by birth, so that rows are appended to an index and not scattered over it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::random::Random;
+
+/// Text that is not an id of the wanted kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnId;
+
+impl fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an id of this kind")
+    }
+}
+impl std::error::Error for NotAnId {}
+
+fn version7(now: Timestamp, random: &Random) -> Uuid {
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random.bytes()).into_uuid()
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Uuid);
+        impl $name {
+            /// A new id, made before the transaction that stores it (failure-model R6).
+            pub fn new(now: Timestamp, random: &Random) -> Self { Self(version7(now, random)) }
+            /// The 128 bits, for deriving other names from it.
+            pub fn uuid(self) -> Uuid { self.0 }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0.simple())
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { fmt::Display::fmt(self, f) }
+        }
+        impl FromStr for $name {
+            type Err = NotAnId;
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                let hex = text.strip_prefix($prefix).ok_or(NotAnId)?;
+                // one spelling only: an id that is looked up must be the id that was given out
+                if hex.len() != 32 || hex.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+                    return Err(NotAnId);
+                }
+                Uuid::try_parse(hex).map(Self).map_err(|_| NotAnId)
+            }
+        }
+    };
+}
+id!(/// A payment link.
+    LinkId, "lnk_");
+id!(/// One message to one recipient by one channel.
+    DeliveryId, "dlv_");
+id!(/// One entry of the event stream.
+    EventId, "evt_");
+id!(/// An API key.
+    KeyId, "key_");
+id!(/// A person with a console login.
+    UserId, "usr_");

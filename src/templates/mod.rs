@@ -1,0 +1,1 @@
+//! Words for people: messages and pages in the buyer's language, amounts and dates in the locale's form.
