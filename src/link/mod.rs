@@ -73,6 +73,8 @@ impl std::str::FromStr for Actor {
 
 /// A payment link with everything that is true of it, its deliveries apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// three facts that are independent of each other and of the stage
+#[allow(clippy::struct_excessive_bools)]
 pub struct Link {
     /// Its name; KCO's `merchant_reference2`.
     pub id: LinkId,

@@ -136,7 +136,7 @@ pub enum Stage {
     Completed {
         pair: Pair,
         at: Timestamp,
-        payment: Payment,
+        payment: Box<Payment>,
     },
     /// The buyer cancelled on Klarna's page.
     Cancelled {
@@ -432,7 +432,11 @@ impl Stage {
             }
             | Stage::Expired {
                 pair: Some(pair), ..
-            } => Ok(Stage::Completed { pair, at, payment }),
+            } => Ok(Stage::Completed {
+                pair,
+                at,
+                payment: Box::new(payment),
+            }),
             Stage::Disabling { pair: None, .. }
             | Stage::Disabled { pair: None, .. }
             | Stage::Expired { pair: None, .. }
@@ -445,7 +449,11 @@ impl Stage {
     /// Order Management told more about a payment that is known.
     pub fn settled(self, payment: Payment) -> Result<Stage, Refused> {
         match self {
-            Stage::Completed { pair, at, .. } => Ok(Stage::Completed { pair, at, payment }),
+            Stage::Completed { pair, at, .. } => Ok(Stage::Completed {
+                pair,
+                at,
+                payment: Box::new(payment),
+            }),
             Stage::Creating { .. }
             | Stage::Open { .. }
             | Stage::Disabling { .. }
