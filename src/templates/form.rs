@@ -121,17 +121,12 @@ fn gsm(text: &str) -> String {
 
 /// One line: control characters and runs of white space become one space. No-break spaces stay.
 pub(super) fn line(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for sign in text.trim().chars() {
-        if sign.is_control() || sign == ' ' || matches!(sign, '\u{2028}' | '\u{2029}') {
-            if !out.ends_with(' ') {
-                out.push(' ');
-            }
-        } else {
-            out.push(sign);
-        }
-    }
-    out
+    let parts =
+        text.split(|c: char| c.is_control() || c == ' ' || matches!(c, '\u{2028}' | '\u{2029}'));
+    parts
+        .filter(|it| !it.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// At most `length` characters; what is cut off is said by `…`.

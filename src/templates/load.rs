@@ -13,7 +13,7 @@ use crate::link::UseCase;
 use super::facts::{Facts, Item};
 use super::language::{Language, Locale};
 use super::words::Words;
-use super::{Brand, DEFAULT, Message, PARTS, TemplateFault, Templates, form, page};
+use super::{Brand, DEFAULT, PARTS, TemplateFault, Templates, form, page};
 
 macro_rules! built_in {
     ($($name:literal),+ $(,)?) => {
@@ -201,9 +201,13 @@ impl Templates {
         for language in Language::ALL {
             for (brand, facts) in [(&bare, plain(language)), (&full, rich(language))] {
                 for folder in &self.known {
-                    match self.message_of(brand, folder, &facts) {
-                        Ok(message) => self.weigh(folder, &message, &mut note),
-                        Err(fault) => note(fault),
+                    for part in PARTS {
+                        let checked = self
+                            .part(brand, folder, part, &facts)
+                            .and_then(|text| self.weighed(folder, part, &text));
+                        if let Err(fault) = checked {
+                            note(fault);
+                        }
                     }
                 }
             }
@@ -212,33 +216,31 @@ impl Templates {
     }
 
     /// `contract.md`, Messages: every message carries the payment link, an SMS exactly one URL.
-    fn weigh(&self, folder: &str, message: &Message, note: &mut impl FnMut(TemplateFault)) {
-        let mut lacks = |part: &str, reason: &str| {
-            let own = format!("{folder}/{part}");
-            let name = format!("{DEFAULT}/{part}");
-            let file = self.files.get(&own).or_else(|| self.files.get(&name));
-            note(TemplateFault {
-                file: file.cloned().unwrap_or(own),
-                line: None,
-                reason: reason.into(),
-            });
-        };
-        if message.subject.is_empty() {
-            lacks("subject.txt", "the subject is empty");
-        }
-        if !message.text.contains(SAMPLE_URL) {
-            lacks("body.txt", "the payment link {{url}} is missing");
-        }
-        if !message.html.contains(&form::escape(SAMPLE_URL)) {
-            lacks("body.html", "the payment link {{url}} is missing");
-        }
-        let after = message.sms.split_once(SAMPLE_URL).map(|(_, after)| after);
-        if message.sms.matches("://").count() != 1 || after.is_none() {
-            lacks("sms.txt", "it must carry {{url}} once and no other address");
-        } else if after.is_some_and(|it| !it.is_empty() && !it.starts_with(' ')) {
+    fn weighed(&self, folder: &str, part: &str, text: &str) -> Result<(), TemplateFault> {
+        let after = text.split_once(SAMPLE_URL).map(|(_, after)| after);
+        let reason = match part {
+            "subject.txt" if text.is_empty() => "the subject is empty",
+            "body.txt" if after.is_none() => "the payment link {{url}} is missing",
+            "body.html" if !text.contains(&form::escape(SAMPLE_URL)) => {
+                "the payment link {{url}} is missing"
+            }
+            "sms.txt" if after.is_none() || text.matches("://").count() != 1 => {
+                "it must carry {{url}} once and no other address"
+            }
             // phones take a full stop behind an address into it
-            lacks("sms.txt", "{{url}} must be followed by a space or the end");
-        }
+            "sms.txt" if after.is_some_and(|it| !it.is_empty() && !it.starts_with(' ')) => {
+                "{{url}} must be followed by a space or the end"
+            }
+            _ => return Ok(()),
+        };
+        let own = format!("{folder}/{part}");
+        let lent = format!("{DEFAULT}/{part}");
+        let file = self.files.get(&own).or_else(|| self.files.get(&lent));
+        Err(TemplateFault {
+            file: file.cloned().unwrap_or(own),
+            line: None,
+            reason: reason.into(),
+        })
     }
 }
 

@@ -117,15 +117,6 @@ impl Templates {
     /// When there is no such folder, or when an override cannot be rendered with these facts though
     /// it could with the samples at start.
     pub fn message(&self, template: &str, facts: &Facts) -> Result<Message, TemplateFault> {
-        self.message_of(&self.brand, template, facts)
-    }
-
-    fn message_of(
-        &self,
-        brand: &Brand,
-        template: &str,
-        facts: &Facts,
-    ) -> Result<Message, TemplateFault> {
         if !self.known.iter().any(|it| it == template) {
             return Err(TemplateFault {
                 file: template.into(),
@@ -133,22 +124,40 @@ impl Templates {
                 reason: "no such folder of templates".into(),
             });
         }
-        let words = self.words(facts.locale.language);
-        let render = |part: &str, facts: &Facts, form: Form| {
-            let context = facts.context(brand, words, form);
-            self.part(template, part, &context)
-        };
-        let mut subject = form::line(&render("subject.txt", facts, Form::Subject)?);
-        if subject.chars().count() > SUBJECT {
-            subject = form::line(&render("subject.txt", &facts.elided(), Form::Subject)?);
-        }
+        let part = |part| self.part(&self.brand, template, part, facts);
         Ok(Message {
-            subject: form::elide(&subject, SUBJECT),
-            text: form::paragraphs(&render("body.txt", facts, Form::Text)?),
-            html: render("body.html", facts, Form::Html)?,
-            sms: form::line(&render("sms.txt", facts, Form::Sms)?),
+            subject: part("subject.txt")?,
+            text: part("body.txt")?,
+            html: part("body.html")?,
+            sms: part("sms.txt")?,
             language: facts.locale.tag.clone(),
         })
+    }
+
+    /// One part of a message, finished.
+    fn part(
+        &self,
+        brand: &Brand,
+        folder: &str,
+        part: &str,
+        facts: &Facts,
+    ) -> Result<String, TemplateFault> {
+        let words = self.words(facts.locale.language);
+        let render =
+            |facts: &Facts, form| self.render(folder, part, &facts.context(brand, words, form));
+        match part {
+            "subject.txt" => {
+                let subject = form::line(&render(facts, Form::Subject)?);
+                if subject.chars().count() <= SUBJECT {
+                    return Ok(subject);
+                }
+                let shorter = form::line(&render(&facts.elided(), Form::Subject)?);
+                Ok(form::elide(&shorter, SUBJECT))
+            }
+            "body.html" => render(facts, Form::Html),
+            "sms.txt" => render(facts, Form::Sms).map(|text| form::line(&text)),
+            _ => render(facts, Form::Text).map(|text| form::paragraphs(&text)),
+        }
     }
 
     /// The page that a returning buyer sees: a whole HTML document without scripts and without
@@ -169,7 +178,7 @@ impl Templates {
         &self.words[language.code()]
     }
 
-    fn part(
+    fn render(
         &self,
         folder: &str,
         part: &str,
