@@ -10,6 +10,8 @@ pub mod mask;
 mod observation;
 mod payment;
 mod sale;
+#[cfg(test)]
+pub(crate) mod sample;
 mod stage;
 mod tree;
 
