@@ -18,6 +18,8 @@ mod request;
 mod sale;
 mod send;
 mod shape;
+#[cfg(test)]
+pub(crate) mod sample;
 mod stage;
 mod text;
 mod tree;
