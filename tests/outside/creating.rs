@@ -6,21 +6,25 @@ use serde_json::{Value, json};
 use super::harness::world::id;
 use super::harness::{World, WorldPlan, reference, sale, sale_of, stories};
 
-stories!(creating, WorldPlan::new(), [
-    a_payable_link_has_every_member,
-    klarna_is_told_the_sale_and_our_urls,
-    the_use_case_chooses_channel_exit_and_capture,
-    amounts_are_computed_when_absent,
-    a_tax_may_lie_within_one_of_the_unrounded_value,
-    negative_lines_lower_the_sum,
-    us_tax_is_a_line_of_its_own,
-    settings_fill_what_is_not_said,
-    an_amount_alone_becomes_one_line,
-    a_kco_order_body_can_be_pasted,
-    the_page_is_the_merchants,
-    a_local_phone_number_is_understood,
-    expand_adds_the_qr_code,
-]);
+stories!(
+    creating,
+    WorldPlan::new(),
+    [
+        a_payable_link_has_every_member,
+        klarna_is_told_the_sale_and_our_urls,
+        the_use_case_chooses_channel_exit_and_capture,
+        amounts_are_computed_when_absent,
+        a_tax_may_lie_within_one_of_the_unrounded_value,
+        negative_lines_lower_the_sum,
+        us_tax_is_a_line_of_its_own,
+        settings_fill_what_is_not_said,
+        an_amount_alone_becomes_one_line,
+        a_kco_order_body_can_be_pasted,
+        the_page_is_the_merchants,
+        a_local_phone_number_is_understood,
+        expand_adds_the_qr_code,
+    ]
+);
 
 async fn a_payable_link_has_every_member(w: &World) {
     let mut sale = sale();
@@ -28,14 +32,47 @@ async fn a_payable_link_has_every_member(w: &World) {
     sale["agent"] = json!("ann");
     let answer = w.agent().sends(&sale).await.expect(201);
     let link = answer.json();
-    assert_eq!(answer.header("location"), Some(format!("/v1/links/{}", id(&link)).as_str()));
+    assert_eq!(
+        answer.header("location"),
+        Some(format!("/v1/links/{}", id(&link)).as_str())
+    );
     assert!(answer.header("x-request-id").is_some());
     for member in [
-        "id", "object", "mode", "version", "reference", "status", "payable", "consumer", "use_case",
-        "purchase_country", "purchase_currency", "locale", "order_amount", "order_tax_amount", "order_lines",
-        "billing_address", "url", "qr", "klarna", "payment", "deliveries", "created_by", "created_at", "updated_at",
-        "expires_at", "metadata", "store", "agent", "closing_reason", "failure", "renewed_from", "renewed_by",
-        "auto_capture", "page", "shipping_address",
+        "id",
+        "object",
+        "mode",
+        "version",
+        "reference",
+        "status",
+        "payable",
+        "consumer",
+        "use_case",
+        "purchase_country",
+        "purchase_currency",
+        "locale",
+        "order_amount",
+        "order_tax_amount",
+        "order_lines",
+        "billing_address",
+        "url",
+        "qr",
+        "klarna",
+        "payment",
+        "deliveries",
+        "created_by",
+        "created_at",
+        "updated_at",
+        "expires_at",
+        "metadata",
+        "store",
+        "agent",
+        "closing_reason",
+        "failure",
+        "renewed_from",
+        "renewed_by",
+        "auto_capture",
+        "page",
+        "shipping_address",
     ] {
         assert!(link.get(member).is_some(), "{member} is not in {link:#}");
     }
@@ -50,7 +87,12 @@ async fn a_payable_link_has_every_member(w: &World) {
         assert_eq!(link[member], *value, "{member}");
     }
     assert!(id(&link).starts_with("lnk_"));
-    assert!(link["created_by"].as_str().is_some_and(|by| by.starts_with("key_")), "{link:#}");
+    assert!(
+        link["created_by"]
+            .as_str()
+            .is_some_and(|by| by.starts_with("key_")),
+        "{link:#}"
+    );
     assert!(link["version"].as_u64().is_some_and(|version| version >= 1));
     for member in ["created_at", "updated_at", "expires_at"] {
         is_instant(&link[member]);
@@ -65,7 +107,10 @@ async fn a_payable_link_has_every_member(w: &World) {
     assert_eq!(link["qr"]["png"], format!("{path}.png"));
     assert_eq!(link["qr"]["svg"], format!("{path}.svg"));
     let line = &link["order_lines"][0];
-    assert_eq!((&line["name"], &line["total_tax_amount"]), (&json!("Red T-Shirt"), &json!(4545)));
+    assert_eq!(
+        (&line["name"], &line["total_tax_amount"]),
+        (&json!("Red T-Shirt"), &json!(4545))
+    );
     // a request that says no end has the session's
     assert_eq!(millis(&link["expires_at"]), millis(&session["expires_at"]));
     let mut again = w.agent().link(id(&link)).await;
@@ -77,13 +122,18 @@ async fn a_payable_link_has_every_member(w: &World) {
 #[track_caller]
 fn is_instant(value: &Value) {
     let text = value.as_str().unwrap_or_else(|| panic!("no time: {value}"));
-    let form: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let form: String = text
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
     assert_eq!(form, "0000-00-00T00:00:00.000Z", "{text}");
 }
 
 fn millis(value: &Value) -> i64 {
     let text = value.as_str().unwrap_or_else(|| panic!("no time: {value}"));
-    text.parse::<jiff::Timestamp>().expect("RFC 3339").as_millisecond()
+    text.parse::<jiff::Timestamp>()
+        .expect("RFC 3339")
+        .as_millisecond()
 }
 
 async fn klarna_is_told_the_sale_and_our_urls(w: &World) {
@@ -103,14 +153,30 @@ async fn klarna_is_told_the_sale_and_our_urls(w: &World) {
     assert_eq!(order["billing_address"]["street_address"], "12 Wanderlane");
     assert_eq!(order["options"]["require_client_validation"], false);
     assert_eq!(order["options"]["require_validate_callback_success"], false);
-    let session = w.klarna.calls_of("create_session", link["klarna"]["order_id"].as_str().expect("an order")).await;
+    let session = w
+        .klarna
+        .calls_of(
+            "create_session",
+            link["klarna"]["order_id"].as_str().expect("an order"),
+        )
+        .await;
     assert_eq!(session.len(), 1, "one session for one order");
     let session = &session[0]["body"];
 
     let p = &w.base;
-    let checkout = order["merchant_urls"]["checkout"].as_str().expect("checkout");
-    let token = checkout.strip_prefix(&format!("{p}/return/checkout/")).expect("the form of checkout");
-    assert!(token.len() >= 43 && token.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)), "{token}");
+    let checkout = order["merchant_urls"]["checkout"]
+        .as_str()
+        .expect("checkout");
+    let token = checkout
+        .strip_prefix(&format!("{p}/return/checkout/"))
+        .expect("the form of checkout");
+    assert!(
+        token.len() >= 43
+            && token
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)),
+        "{token}"
+    );
     let said = json!({
         "terms": "https://shop.example/terms",
         "checkout": checkout,
@@ -120,7 +186,9 @@ async fn klarna_is_told_the_sale_and_our_urls(w: &World) {
         "validation": format!("{p}/callbacks/validation/{token}"),
     });
     assert_eq!(order["merchant_urls"], said);
-    let back = |outcome: &str| format!("{p}/return/{outcome}/{token}?sid={{{{session_id}}}}&oid={{{{order_id}}}}");
+    let back = |outcome: &str| {
+        format!("{p}/return/{outcome}/{token}?sid={{{{session_id}}}}&oid={{{{order_id}}}}")
+    };
     let said = json!({
         "success": back("success"), "cancel": back("cancel"), "failure": back("failure"), "error": back("error"),
         "status_update": format!("{p}/callbacks/hpp/{token}?sid={{{{session_id}}}}"),
@@ -128,7 +196,10 @@ async fn klarna_is_told_the_sale_and_our_urls(w: &World) {
     assert_eq!(session["merchant_urls"], said);
     let other = w.agent().creates(&super::harness::sale()).await;
     let other = w.klarna.order(&other).await;
-    assert!(!other["merchant_urls"].to_string().contains(token), "each link has its own token");
+    assert!(
+        !other["merchant_urls"].to_string().contains(token),
+        "each link has its own token"
+    );
 }
 
 async fn the_use_case_chooses_channel_exit_and_capture(w: &World) {
@@ -141,15 +212,24 @@ async fn the_use_case_chooses_channel_exit_and_capture(w: &World) {
         let mut sale = sale();
         sale["use_case"] = json!(use_case);
         let link = agent.creates(&sale).await;
-        assert_eq!((&link["use_case"], &link["auto_capture"]), (&json!(use_case), &json!(capture)));
+        assert_eq!(
+            (&link["use_case"], &link["auto_capture"]),
+            (&json!(use_case), &json!(capture))
+        );
         let order = &w.klarna.calls_of("create_order", id(&link)).await[0]["body"];
         assert_eq!(order["options"]["acquiring_channel"], channel);
         assert_eq!(order["options"]["auto_capture"], capture, "{use_case}");
         let session = w.klarna.session(&link).await;
         let urls = session["merchant_urls"].as_object().expect("URLs");
         let other = if exit == "cancel" { "back" } else { "cancel" };
-        assert!(urls.get(exit).is_some_and(Value::is_string), "{use_case}: {urls:?}");
-        assert!(urls.get(other).is_none_or(Value::is_null), "{use_case}: {urls:?}");
+        assert!(
+            urls.get(exit).is_some_and(Value::is_string),
+            "{use_case}: {urls:?}"
+        );
+        assert!(
+            urls.get(other).is_none_or(Value::is_null),
+            "{use_case}: {urls:?}"
+        );
     }
     let mut sale = sale();
     sale["use_case"] = json!("in_store");
@@ -157,7 +237,10 @@ async fn the_use_case_chooses_channel_exit_and_capture(w: &World) {
     sale["page"] = json!({"exit": "back"});
     let link = agent.creates(&sale).await;
     assert_eq!(link["auto_capture"], false);
-    assert_eq!(w.klarna.calls_of("create_order", id(&link)).await[0]["body"]["options"]["auto_capture"], false);
+    assert_eq!(
+        w.klarna.calls_of("create_order", id(&link)).await[0]["body"]["options"]["auto_capture"],
+        false
+    );
     assert!(w.klarna.session(&link).await["merchant_urls"]["back"].is_string());
 }
 
@@ -180,9 +263,15 @@ async fn amounts_are_computed_when_absent(w: &World) {
         assert_eq!(lines[line]["total_amount"], total);
         assert_eq!(lines[line]["total_tax_amount"], tax);
     }
-    assert_eq!((&link["order_amount"], &link["order_tax_amount"]), (&json!(7799), &json!(1383)));
+    assert_eq!(
+        (&link["order_amount"], &link["order_tax_amount"]),
+        (&json!(7799), &json!(1383))
+    );
     let order = &w.klarna.calls_of("create_order", id(&link)).await[0]["body"];
-    assert_eq!((&order["order_amount"], &order["order_tax_amount"]), (&json!(7799), &json!(1383)));
+    assert_eq!(
+        (&order["order_amount"], &order["order_tax_amount"]),
+        (&json!(7799), &json!(1383))
+    );
     assert_eq!(order["order_lines"][2]["total_amount"], 2500);
 }
 
@@ -205,7 +294,10 @@ async fn negative_lines_lower_the_sum(w: &World) {
     ]});
     let link = w.agent().creates(&sale).await;
     assert_eq!(link["order_lines"][1]["total_tax_amount"], -83);
-    assert_eq!((&link["order_amount"], &link["order_tax_amount"]), (&json!(3000), &json!(717)));
+    assert_eq!(
+        (&link["order_amount"], &link["order_tax_amount"]),
+        (&json!(3000), &json!(717))
+    );
 }
 
 async fn us_tax_is_a_line_of_its_own(w: &World) {
@@ -217,23 +309,40 @@ async fn us_tax_is_a_line_of_its_own(w: &World) {
         ],
     });
     let link = w.agent().creates(&sale).await;
-    assert_eq!((&link["order_amount"], &link["order_tax_amount"]), (&json!(10825), &json!(825)));
+    assert_eq!(
+        (&link["order_amount"], &link["order_tax_amount"]),
+        (&json!(10825), &json!(825))
+    );
     let mut taxed = sale.clone();
     taxed["reference"] = json!(reference());
     taxed["order_lines"][0]["tax_rate"] = json!(825);
     let faults = w.agent().sends(&taxed).await.faults();
-    assert!(faults.iter().any(|(place, _)| place.starts_with("/order_lines/0/")), "{faults:?}");
+    assert!(
+        faults
+            .iter()
+            .any(|(place, _)| place.starts_with("/order_lines/0/")),
+        "{faults:?}"
+    );
 }
 
 async fn settings_fill_what_is_not_said(w: &World) {
     let mut sale = sale();
     let members = sale.as_object_mut().expect("an object");
-    for absent in ["purchase_country", "purchase_currency", "locale", "billing_address"] {
+    for absent in [
+        "purchase_country",
+        "purchase_currency",
+        "locale",
+        "billing_address",
+    ] {
         members.remove(absent);
     }
     let link = w.agent().creates(&sale).await;
     assert_eq!(
-        (&link["purchase_country"], &link["purchase_currency"], &link["locale"]),
+        (
+            &link["purchase_country"],
+            &link["purchase_currency"],
+            &link["locale"]
+        ),
         (&json!("GB"), &json!("GBP"), &json!("en-GB"))
     );
     let mut other = super::harness::sale();
@@ -246,7 +355,10 @@ async fn settings_fill_what_is_not_said(w: &World) {
 
 async fn an_amount_alone_becomes_one_line(w: &World) {
     let reference = reference();
-    let link = w.agent().creates(&json!({"reference": reference, "order_amount": 12000})).await;
+    let link = w
+        .agent()
+        .creates(&json!({"reference": reference, "order_amount": 12000}))
+        .await;
     let lines = link["order_lines"].as_array().expect("lines");
     assert_eq!(lines.len(), 1);
     let said = json!({"type": "physical", "name": reference, "quantity": 1, "unit_price": 12000, "tax_rate": 2000,
@@ -308,7 +420,12 @@ async fn the_page_is_the_merchants(w: &World) {
     let order = link["klarna"]["order_id"].as_str().expect("an order");
     let options = &w.klarna.calls_of("create_session", order).await[0]["body"]["options"];
     assert_eq!(options["page_title"], "Order 10442");
-    for member in ["logo_url", "purchase_type", "background_images", "show_subtotal_detail"] {
+    for member in [
+        "logo_url",
+        "purchase_type",
+        "background_images",
+        "show_subtotal_detail",
+    ] {
         assert_eq!(options[member], sale["page"][member], "{member}");
     }
 }
@@ -323,11 +440,28 @@ async fn a_local_phone_number_is_understood(w: &World) {
 }
 
 async fn expand_adds_the_qr_code(w: &World) {
-    let link = w.agent().post("/v1/links?expand=qr", &sale()).await.expect(201).json();
-    let again = w.agent().get(&format!("/v1/links/{}?expand=qr", id(&link))).await.expect(200).json();
+    let link = w
+        .agent()
+        .post("/v1/links?expand=qr", &sale())
+        .await
+        .expect(201)
+        .json();
+    let again = w
+        .agent()
+        .get(&format!("/v1/links/{}?expand=qr", id(&link)))
+        .await
+        .expect(200)
+        .json();
     for link in [&link, &again] {
-        let png = link["qr"]["png_base64"].as_str().unwrap_or_else(|| panic!("no picture in {:#}", link["qr"]));
-        let png = base64::engine::general_purpose::STANDARD.decode(png).expect("base64");
-        assert_eq!(super::qr::read_png(&png), link["url"].as_str().expect("a URL"));
+        let png = link["qr"]["png_base64"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no picture in {:#}", link["qr"]));
+        let png = base64::engine::general_purpose::STANDARD
+            .decode(png)
+            .expect("base64");
+        assert_eq!(
+            super::qr::read_png(&png),
+            link["url"].as_str().expect("a URL")
+        );
     }
 }

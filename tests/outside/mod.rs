@@ -4,4 +4,7 @@
 mod harness;
 
 mod creating;
+mod outages;
 mod qr;
+mod refusing;
+mod repeating;

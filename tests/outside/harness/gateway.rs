@@ -56,12 +56,20 @@ impl Gateway {
 
     /// The next messages to `to` get these replies, in order; later ones are taken.
     pub fn replies(&self, to: &str, replies: &[Reply]) {
-        self.desk.lock().unwrap().replies.insert(to.to_owned(), replies.to_vec());
+        self.desk
+            .lock()
+            .unwrap()
+            .replies
+            .insert(to.to_owned(), replies.to_vec());
     }
 
     pub fn to(&self, to: &str) -> Vec<Message> {
         let desk = self.desk.lock().unwrap();
-        desk.messages.iter().filter(|message| message.body["to"] == to).cloned().collect()
+        desk.messages
+            .iter()
+            .filter(|message| message.body["to"] == to)
+            .cloned()
+            .collect()
     }
 }
 
@@ -74,28 +82,48 @@ async fn converse(stream: TcpStream, desk: Arc<Mutex<Desk>>) -> std::io::Result<
             return Ok(());
         }
         let mut words = line.split_whitespace().map(str::to_owned);
-        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (method, path) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+        );
         let mut headers = HashMap::new();
         loop {
             let mut line = String::new();
             read.read_line(&mut line).await?;
-            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                break;
+            };
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
-        let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let length = headers
+            .get("content-length")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
         let mut body = vec![0; length];
         read.read_exact(&mut body).await?;
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let to = body["to"].as_str().unwrap_or_default().to_owned();
         let (reply, number) = {
             let mut desk = desk.lock().unwrap();
-            desk.messages.push(Message { method, path, headers, body });
+            desk.messages.push(Message {
+                method,
+                path,
+                headers,
+                body,
+            });
             let waiting = desk.replies.entry(to).or_default();
-            let reply = if waiting.is_empty() { Reply::Status(200) } else { waiting.remove(0) };
+            let reply = if waiting.is_empty() {
+                Reply::Status(200)
+            } else {
+                waiting.remove(0)
+            };
             (reply, desk.messages.len())
         };
         let (status, said) = match reply {
-            Reply::Status(status) => (status, format!("{{\"id\":\"gw-{number}\",\"state\":\"ok\"}}")),
+            Reply::Status(status) => (
+                status,
+                format!("{{\"id\":\"gw-{number}\",\"state\":\"ok\"}}"),
+            ),
             Reply::Says(status, said) => (status, said.to_owned()),
             Reply::Cut => return Ok(()),
             Reply::Silence => {

@@ -35,7 +35,9 @@ pub struct Caller {
 
 impl Caller {
     pub fn request(&self, method: Method, path: &str) -> Call {
-        let mut builder = self.http.request(method.clone(), format!("{}{path}", self.base));
+        let mut builder = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.base));
         if let Some(key) = &self.key {
             builder = builder.bearer_auth(key);
         }
@@ -71,7 +73,10 @@ impl Caller {
 
     /// The link as it is now.
     pub async fn link(&self, id: &str) -> Value {
-        self.get(&format!("/v1/links/{id}")).await.expect(200).json()
+        self.get(&format!("/v1/links/{id}"))
+            .await
+            .expect(200)
+            .json()
     }
 
     pub fn disables(&self, id: &str) -> Call {
@@ -80,7 +85,11 @@ impl Caller {
 
     /// The link's timeline, oldest first.
     pub async fn timeline(&self, id: &str) -> Vec<Value> {
-        let list = self.get(&format!("/v1/links/{id}/events")).await.expect(200).json();
+        let list = self
+            .get(&format!("/v1/links/{id}/events"))
+            .await
+            .expect(200)
+            .json();
         assert_eq!(list["object"], "list");
         list["data"].as_array().expect("data is a list").clone()
     }
@@ -97,10 +106,20 @@ impl Caller {
     }
 
     /// The link's delivery once it has that status.
-    pub async fn until_delivery(&self, link: &str, delivery: &str, status: &str, seconds: u64) -> Value {
+    pub async fn until_delivery(
+        &self,
+        link: &str,
+        delivery: &str,
+        status: &str,
+        seconds: u64,
+    ) -> Value {
         let mut last = Value::Null;
         let found = within(seconds, async || {
-            let list = self.get(&format!("/v1/links/{link}/deliveries")).await.expect(200).json();
+            let list = self
+                .get(&format!("/v1/links/{link}/deliveries"))
+                .await
+                .expect(200)
+                .json();
             last = list["data"]
                 .as_array()
                 .expect("data is a list")
@@ -134,7 +153,10 @@ impl Call {
     }
 
     pub fn typed(mut self, media_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        self.builder = self.builder.header("content-type", media_type).body(body.into());
+        self.builder = self
+            .builder
+            .header("content-type", media_type)
+            .body(body.into());
         self
     }
 
@@ -157,7 +179,10 @@ impl Call {
 
     /// Sends it and hands out the response unread (for streams).
     pub async fn open(self) -> reqwest::Response {
-        self.builder.send().await.unwrap_or_else(|error| panic!("{}: {error:?}", self.what))
+        self.builder
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error:?}", self.what))
     }
 
     async fn perform(self) -> Answer {
@@ -166,7 +191,11 @@ impl Call {
         let seen = self.seen.clone();
         let response = self.open().await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.bytes().await.unwrap_or_else(|error| panic!("{what}: {error:?}")).to_vec();
+        let bytes = response
+            .bytes()
+            .await
+            .unwrap_or_else(|error| panic!("{what}: {error:?}"))
+            .to_vec();
         if let Some(seen) = seen {
             let body = String::from_utf8_lossy(&bytes).into_owned();
             seen.lock().unwrap().push((what.clone(), body));
@@ -205,37 +234,62 @@ impl Answer {
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes)
-            .unwrap_or_else(|error| panic!("{} answered no JSON ({error}): {}", self.what, self.text()))
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| {
+            panic!("{} answered no JSON ({error}): {}", self.what, self.text())
+        })
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("a readable header"))
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("a readable header"))
     }
 
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{} answered {}", self.what, self.text());
+        assert_eq!(
+            self.status,
+            status,
+            "{} answered {}",
+            self.what,
+            self.text()
+        );
         self
     }
 
     /// The problem document, whose form every refusal shares.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {
-        assert_eq!(self.status, status, "{} answered {}", self.what, self.text());
+        assert_eq!(
+            self.status,
+            status,
+            "{} answered {}",
+            self.what,
+            self.text()
+        );
         let media_type = self.header("content-type").unwrap_or_default();
-        assert!(media_type.starts_with("application/problem+json"), "{}: {media_type}", self.what);
+        assert!(
+            media_type.starts_with("application/problem+json"),
+            "{}: {media_type}",
+            self.what
+        );
         let problem = self.json();
         assert_eq!(problem["code"], code, "{} answered {problem:#}", self.what);
         assert_eq!(problem["status"], status, "{problem:#}");
         for member in ["type", "title", "detail", "request_id"] {
             assert!(
-                problem[member].as_str().is_some_and(|text| !text.is_empty()),
+                problem[member]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
                 "{}: {member} is missing in {problem:#}",
                 self.what
             );
         }
-        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"), "{problem:#}");
+        assert_eq!(
+            problem["request_id"].as_str(),
+            self.header("x-request-id"),
+            "{problem:#}"
+        );
         problem
     }
 
@@ -248,9 +302,15 @@ impl Answer {
             .unwrap_or_else(|| panic!("no errors in {problem:#}"))
             .iter()
             .map(|fault| {
-                let place = fault["pointer"].as_str().or(fault["parameter"].as_str()).unwrap_or_default();
+                let place = fault["pointer"]
+                    .as_str()
+                    .or(fault["parameter"].as_str())
+                    .unwrap_or_default();
                 assert!(fault["detail"].is_string(), "{fault}");
-                (place.to_owned(), fault["code"].as_str().unwrap_or_default().to_owned())
+                (
+                    place.to_owned(),
+                    fault["code"].as_str().unwrap_or_default().to_owned(),
+                )
             })
             .collect();
         faults.sort();
@@ -259,8 +319,12 @@ impl Answer {
 
     #[track_caller]
     pub fn retry_after(&self) -> u64 {
-        let value = self.header("retry-after").unwrap_or_else(|| panic!("{}: no Retry-After", self.what));
-        value.parse().unwrap_or_else(|_| panic!("{}: Retry-After: {value}", self.what))
+        let value = self
+            .header("retry-after")
+            .unwrap_or_else(|| panic!("{}: no Retry-After", self.what));
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{}: Retry-After: {value}", self.what))
     }
 }
 
@@ -280,5 +344,7 @@ pub async fn within<T>(seconds: u64, mut ask: impl AsyncFnMut() -> Option<T>) ->
 
 /// Asks until there is an answer; none in 20 s fails the test.
 pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
-    within(20, ask).await.unwrap_or_else(|| panic!("never: {what}"))
+    within(20, ask)
+        .await
+        .unwrap_or_else(|| panic!("never: {what}"))
 }

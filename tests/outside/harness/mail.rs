@@ -57,11 +57,22 @@ impl MailServer {
 
     /// The next mails to `to` meet these ailments, in order; later ones are taken.
     pub fn ails(&self, to: &str, ailments: &[Ailment]) {
-        self.office.lock().unwrap().ailments.insert(to.to_owned(), ailments.to_vec());
+        self.office
+            .lock()
+            .unwrap()
+            .ailments
+            .insert(to.to_owned(), ailments.to_vec());
     }
 
     pub fn to(&self, to: &str) -> Vec<Mail> {
-        self.office.lock().unwrap().mails.iter().filter(|mail| mail.to == to).cloned().collect()
+        self.office
+            .lock()
+            .unwrap()
+            .mails
+            .iter()
+            .filter(|mail| mail.to == to)
+            .cloned()
+            .collect()
     }
 }
 
@@ -107,10 +118,16 @@ async fn converse(stream: TcpStream, office: Arc<Mutex<Office>>) -> std::io::Res
                 write.write_all(b"354 go on\r\n").await?;
                 let raw = body(&mut read).await?;
                 let address = to.first().cloned().unwrap_or_default();
-                let late = ailment(&office, &address, |one| matches!(one, Ailment::Body(_) | Ailment::CutAfterBody));
+                let late = ailment(&office, &address, |one| {
+                    matches!(one, Ailment::Body(_) | Ailment::CutAfterBody)
+                });
                 let accepted = !matches!(late, Some(Ailment::Body(_)));
                 for to in to.drain(..) {
-                    let mail = Mail { to, raw: raw.clone(), accepted };
+                    let mail = Mail {
+                        to,
+                        raw: raw.clone(),
+                        accepted,
+                    };
                     office.lock().unwrap().mails.push(mail);
                 }
                 match late {
@@ -142,14 +159,24 @@ async fn body(read: &mut (impl AsyncBufReadExt + AsyncReadExt + Unpin)) -> std::
             return Ok(raw);
         }
         let line = String::from_utf8_lossy(&line).into_owned();
-        raw.push_str(if line.starts_with('.') { &line[1..] } else { &line });
+        raw.push_str(if line.starts_with('.') {
+            &line[1..]
+        } else {
+            &line
+        });
     }
 }
 
 impl Mail {
     /// The header `name`, unfolded, as it was sent.
     pub fn header(&self, name: &str) -> Option<String> {
-        let head = self.raw.split("\r\n\r\n").next().unwrap_or_default().replace("\r\n ", " ").replace("\r\n\t", " ");
+        let head = self
+            .raw
+            .split("\r\n\r\n")
+            .next()
+            .unwrap_or_default()
+            .replace("\r\n ", " ")
+            .replace("\r\n\t", " ");
         head.lines()
             .filter_map(|line| line.split_once(':'))
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
@@ -184,7 +211,11 @@ fn part(raw: &str, texts: &mut Vec<(String, String)>) {
     };
     let kind = find("content-type").unwrap_or_else(|| "text/plain".to_owned());
     if kind.starts_with("multipart/") {
-        let boundary = kind.split("boundary=").nth(1).unwrap_or_default().trim_start_matches('"');
+        let boundary = kind
+            .split("boundary=")
+            .nth(1)
+            .unwrap_or_default()
+            .trim_start_matches('"');
         let boundary = boundary.split(['"', ';']).next().unwrap_or_default();
         for inner in body.split(&format!("--{boundary}")).skip(1) {
             if !inner.starts_with("--") {
@@ -192,16 +223,23 @@ fn part(raw: &str, texts: &mut Vec<(String, String)>) {
             }
         }
     } else if kind.starts_with("text/") {
-        let coding = find("content-transfer-encoding").unwrap_or_default().to_ascii_lowercase();
+        let coding = find("content-transfer-encoding")
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         let bytes = match coding.as_str() {
             "base64" => {
                 let dense: String = body.split_whitespace().collect();
-                base64::engine::general_purpose::STANDARD.decode(dense).expect("base64 in a mail")
+                base64::engine::general_purpose::STANDARD
+                    .decode(dense)
+                    .expect("base64 in a mail")
             }
             "quoted-printable" => unquoted(body),
             _ => body.as_bytes().to_vec(),
         };
-        texts.push((kind, String::from_utf8(bytes).expect("a mail's text is UTF-8")));
+        texts.push((
+            kind,
+            String::from_utf8(bytes).expect("a mail's text is UTF-8"),
+        ));
     }
 }
 
@@ -212,7 +250,11 @@ fn unquoted(body: &str) -> Vec<u8> {
     let mut at = 0;
     while at < bytes.len() {
         let code = (bytes[at] == b'=')
-            .then(|| joined.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok()))
+            .then(|| {
+                joined
+                    .get(at + 1..at + 3)
+                    .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            })
             .flatten();
         plain.push(code.unwrap_or(bytes[at]));
         at += if code.is_some() { 3 } else { 1 };

@@ -42,10 +42,16 @@ impl Process {
             command.env("PATH", path);
         }
         command.envs(env.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("paylink starts");
         let (tell, first) = channel();
-        let (out, err) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(String::new())));
+        let (out, err) = (
+            Arc::new(Mutex::new(String::new())),
+            Arc::new(Mutex::new(String::new())),
+        );
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let lines = Arc::clone(&out);
@@ -63,7 +69,9 @@ impl Process {
             let mut stderr = BufReader::new(stderr);
             let mut line = Vec::new();
             while stderr.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                log.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+                log.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&line));
                 line.clear();
             }
             let _ = stderr.read_to_end(&mut line);
@@ -83,16 +91,25 @@ impl Process {
     pub fn listening(&mut self) -> String {
         let line = match self.first.recv_timeout(Duration::from_secs(30)) {
             Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => panic!("`{}` said nothing in 30 s: {}", self.name, self.stderr()),
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("`{}` said nothing in 30 s: {}", self.name, self.stderr())
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 let status = self.child.wait();
-                panic!("`{}` ended ({status:?}) before it listened: {}", self.name, self.stderr())
+                panic!(
+                    "`{}` ended ({status:?}) before it listened: {}",
+                    self.name,
+                    self.stderr()
+                )
             }
         };
         let base = line
             .strip_prefix("listening on ")
             .unwrap_or_else(|| panic!("first line of `{}` is `{line}`", self.name));
-        assert!(base.starts_with("http://") && !base.ends_with(":0"), "{line}");
+        assert!(
+            base.starts_with("http://") && !base.ends_with(":0"),
+            "{line}"
+        );
         base.trim_end_matches('/').to_owned()
     }
 
@@ -101,13 +118,22 @@ impl Process {
     }
 
     pub fn is_alive(&mut self) -> bool {
-        self.child.try_wait().expect("the child can be asked").is_none()
+        self.child
+            .try_wait()
+            .expect("the child can be asked")
+            .is_none()
     }
 
     /// SIGTERM, then waits for the end.
     pub fn terminate(self, limit: Duration) -> Ended {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM to `{}`", self.name);
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "SIGTERM to `{}`",
+            self.name
+        );
         self.wait(limit)
     }
 
@@ -124,7 +150,12 @@ impl Process {
             if let Some(status) = self.child.try_wait().expect("the child can be asked") {
                 break status;
             }
-            assert!(begun.elapsed() < limit, "`{}` still runs after {limit:?}: {}", self.name, self.stderr());
+            assert!(
+                begun.elapsed() < limit,
+                "`{}` still runs after {limit:?}: {}",
+                self.name,
+                self.stderr()
+            );
             std::thread::sleep(Duration::from_millis(10));
         };
         self.done = true;

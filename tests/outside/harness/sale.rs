@@ -39,7 +39,14 @@ pub fn address() -> Value {
 /// What must never be seen in an answer that was not asked to reveal, in an event or in a log.
 /// E-mail addresses are searched for by their form.
 pub const PERSONAL: &[&str] = &[
-    "Xaverius", "Quillfeather", "quillfeather", "7700900", "7700 900", "Wanderlane", "Obscura", "QZ9 7QX",
+    "Xaverius",
+    "Quillfeather",
+    "quillfeather",
+    "7700900",
+    "7700 900",
+    "Wanderlane",
+    "Obscura",
+    "QZ9 7QX",
     "1983-02-17",
 ];
 

@@ -55,7 +55,11 @@ impl WorldPlan {
     }
 
     pub fn on_postgres(mut self) -> Option<Self> {
-        self.postgres = Some(std::env::var("PAYLINK_TEST_POSTGRES").ok().filter(|url| !url.is_empty())?);
+        self.postgres = Some(
+            std::env::var("PAYLINK_TEST_POSTGRES")
+                .ok()
+                .filter(|url| !url.is_empty())?,
+        );
         Some(self)
     }
 
@@ -66,12 +70,21 @@ impl WorldPlan {
         std::fs::create_dir_all(&dir).expect("a directory for the world");
         let (mail, sms) = (MailServer::start().await, Gateway::start().await);
         let mut simulator = Process::start(
-            &["simulate", "--listen", "127.0.0.1:0", "--callback-delay-scale", "0.001"],
+            &[
+                "simulate",
+                "--listen",
+                "127.0.0.1:0",
+                "--callback-delay-scale",
+                "0.001",
+            ],
             &Env::new(),
             &dir,
         );
         let http = client();
-        let klarna = Klarna { base: simulator.listening(), http: http.clone() };
+        let klarna = Klarna {
+            base: simulator.listening(),
+            http: http.clone(),
+        };
         let database = match &self.postgres {
             None => Database::Sqlite(format!("sqlite://{}", dir.join("paylink.db").display())),
             Some(server) => Database::created(server, &name).await,
@@ -99,13 +112,22 @@ impl WorldPlan {
         set("DEFAULT_LOCALE", "en-GB");
         set("DEFAULT_TAX_RATE", "2000");
         if matches!(database, Database::Postgres { .. }) {
-            set("PAYLINK_SECRET", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+            set(
+                "PAYLINK_SECRET",
+                "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+            );
         }
         if !self.no_sinks {
-            set("SMTP_URL", &format!("smtp://127.0.0.1:{}?tls=none", mail.port));
+            set(
+                "SMTP_URL",
+                &format!("smtp://127.0.0.1:{}?tls=none", mail.port),
+            );
             set("MAIL_FROM", "Acme Shop <pay@shop.example>");
             set("SMS_GATEWAY", "http");
-            set("SMS_HTTP_URL", &format!("http://127.0.0.1:{}/send", sms.port));
+            set(
+                "SMS_HTTP_URL",
+                &format!("http://127.0.0.1:{}/send", sms.port),
+            );
             set("SMS_HTTP_MESSAGE_ID", "/id");
         }
         for (name, value) in &self.settings {
@@ -147,7 +169,11 @@ pub fn free_port() -> u16 {
 
 enum Database {
     Sqlite(String),
-    Postgres { url: String, server: String, name: String },
+    Postgres {
+        url: String,
+        server: String,
+        name: String,
+    },
 }
 
 impl Database {
@@ -155,7 +181,11 @@ impl Database {
         order_postgres(server, &format!("CREATE DATABASE {name}")).await;
         let mut url = url::Url::parse(server).expect("PAYLINK_TEST_POSTGRES is a URL");
         url.set_path(name);
-        Self::Postgres { url: url.into(), server: server.to_owned(), name: name.to_owned() }
+        Self::Postgres {
+            url: url.into(),
+            server: server.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     fn url(&self) -> &str {
@@ -166,11 +196,19 @@ impl Database {
 }
 
 async fn order_postgres(server: &str, statement: &str) {
-    let (session, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.expect("PostgreSQL");
+    let (session, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls)
+        .await
+        .expect("PostgreSQL");
     let carried = tokio::spawn(connection);
-    session.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    session
+        .batch_execute(statement)
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
     drop(session);
-    carried.await.expect("the connection ends").expect("the connection ends well");
+    carried
+        .await
+        .expect("the connection ends")
+        .expect("the connection ends well");
 }
 
 pub struct World {
@@ -196,9 +234,21 @@ impl World {
         let mut keys = self.keys.lock().unwrap();
         let key = keys
             .entry(format!("{role}@{store}"))
-            .or_insert_with(|| self.new_key(&["--name", &format!("{role} of {store}"), "--role", role, "--store", store]))
+            .or_insert_with(|| {
+                self.new_key(&[
+                    "--name",
+                    &format!("{role} of {store}"),
+                    "--role",
+                    role,
+                    "--store",
+                    store,
+                ])
+            })
             .clone();
-        Caller { key: Some(key), ..self.stranger() }
+        Caller {
+            key: Some(key),
+            ..self.stranger()
+        }
     }
 
     pub fn agent(&self) -> Caller {
@@ -215,7 +265,12 @@ impl World {
 
     /// Somebody without a key.
     pub fn stranger(&self) -> Caller {
-        Caller { base: self.base.clone(), key: None, http: self.http.clone(), seen: Arc::clone(&self.seen) }
+        Caller {
+            base: self.base.clone(),
+            key: None,
+            http: self.http.clone(),
+            seen: Arc::clone(&self.seen),
+        }
     }
 
     /// `paylink keys create ARGS`: the key, which stands alone on stdout.
@@ -224,7 +279,10 @@ impl World {
         let ended = self.runs(&args);
         assert_eq!(ended.code, Some(0), "{args:?}: {}", ended.stderr);
         let key = ended.stdout.trim_end_matches('\n').to_owned();
-        assert!(key.starts_with("plk_test_") && !key.contains('\n'), "{args:?} printed {key}");
+        assert!(
+            key.starts_with("plk_test_") && !key.contains('\n'),
+            "{args:?} printed {key}"
+        );
         key
     }
 
@@ -275,12 +333,26 @@ impl World {
     /// Ends everything and holds the laws against what happened.
     pub async fn ends(self) {
         let log = self.klarna.log().await;
-        let alive = self.serve.lock().unwrap().as_mut().is_some_and(Process::is_alive);
+        let alive = self
+            .serve
+            .lock()
+            .unwrap()
+            .as_mut()
+            .is_some_and(Process::is_alive);
         assert!(alive, "the service ended by itself: {}", self.stderr());
         self.stops();
-        let simulator = self.simulator.lock().unwrap().take().expect("the simulator runs");
+        let simulator = self
+            .simulator
+            .lock()
+            .unwrap()
+            .take()
+            .expect("the simulator runs");
         let ended = simulator.terminate(Duration::from_secs(10));
-        assert!(!ended.stderr.contains("panicked"), "the simulator: {}", ended.stderr);
+        assert!(
+            !ended.stderr.contains("panicked"),
+            "the simulator: {}",
+            ended.stderr
+        );
         let stderr = self.stderr();
         assert!(!stderr.contains("panicked"), "the service: {stderr}");
         law::klarnas_specs(&log);
@@ -312,25 +384,40 @@ pub async fn told(plan: WorldPlan, stories: Vec<(&'static str, Story)>) {
     for (name, story) in stories {
         let begun = Instant::now();
         let outcome = AssertUnwindSafe(story(&world)).catch_unwind().await;
-        eprintln!("{name}: {:.2} s, {}", begun.elapsed().as_secs_f32(), if outcome.is_ok() { "ok" } else { "WRONG" });
+        eprintln!(
+            "{name}: {:.2} s, {}",
+            begun.elapsed().as_secs_f32(),
+            if outcome.is_ok() { "ok" } else { "WRONG" }
+        );
         if let Err(panic) = outcome {
             wrong.push(format!("{name}: {}", words(panic.as_ref())));
         }
         world.klarna.mends().await;
     }
     if let Err(panic) = AssertUnwindSafe(world.ends()).catch_unwind().await {
-        wrong.push(format!("at the end of the world: {}", words(panic.as_ref())));
+        wrong.push(format!(
+            "at the end of the world: {}",
+            words(panic.as_ref())
+        ));
     }
-    assert!(wrong.is_empty(), "{} wrong:\n\n{}", wrong.len(), wrong.join("\n\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n\n{}",
+        wrong.len(),
+        wrong.join("\n\n")
+    );
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_default()
 }
 
 /// The id of a link, delivery or event.
 #[track_caller]
 pub fn id(object: &Value) -> &str {
-    object["id"].as_str().unwrap_or_else(|| panic!("no id in {object:#}"))
+    object["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no id in {object:#}"))
 }
