@@ -9,6 +9,7 @@ mod ids;
 pub mod mask;
 mod observation;
 mod payment;
+mod request;
 mod sale;
 mod stage;
 mod tree;
@@ -22,6 +23,9 @@ pub use fault::{Code, Fault};
 pub use ids::{DeliveryId, EventId, KeyId, LinkId, NotAnId, UserId};
 pub use observation::{OrderNews, PaymentNews, Reading, SessionNews};
 pub use payment::{Buyer, Payment, PaymentStatus};
+pub use request::{
+    Defaults, DisableRequest, OnDuplicate, RenewRequest, Request, Send, SendRequest,
+};
 pub use sale::{Address, Background, Customer, Exit, Line, LineKind, Page, Sale, UseCase};
 pub use stage::{Closing, Consumer, Failure, FailureCode, Pair, Refusal, Refused, Stage, Status};
 pub use tree::Tree;
