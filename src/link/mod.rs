@@ -11,6 +11,8 @@ mod observation;
 mod payment;
 mod request;
 mod sale;
+#[cfg(test)]
+pub(crate) mod sample;
 mod stage;
 mod tree;
 

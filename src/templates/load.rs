@@ -1,0 +1,379 @@
+//! Reading templates once, at start, and proving them: every template is rendered in every
+//! language with samples, so a misspelt name is found by the operator and not by a buyer.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::{fs, io};
+
+use handlebars::Handlebars;
+use jiff::Timestamp;
+
+use crate::link::UseCase;
+
+use super::facts::{Facts, Item};
+use super::language::{Language, Locale};
+use super::words::Words;
+use super::{Brand, DEFAULT, PARTS, TemplateFault, Templates, form, page};
+
+macro_rules! built_in {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("../../email_templates/", $name)))),+]
+    };
+}
+
+/// The templates inside the binary.
+const BUILT_IN: [(&str, &str); 5] = built_in![
+    "_layout.html.hbs",
+    "link/subject.txt.hbs",
+    "link/body.txt.hbs",
+    "link/body.html.hbs",
+    "link/sms.txt.hbs",
+];
+
+/// The words inside the binary.
+const WORDS: [(&str, &str); 6] = built_in![
+    "words/en.json",
+    "words/sv.json",
+    "words/de.json",
+    "words/nb.json",
+    "words/da.json",
+    "words/fi.json",
+];
+
+/// The page address in samples. Rendered messages are searched for it.
+const SAMPLE_URL: &str = "https://pay.example/s/7f3a9c2e51d84b06?a=1&b=2";
+
+/// One file of the override folder.
+struct Source {
+    /// Path below the folder: `link/body.html.hbs`.
+    name: String,
+    /// Path for people.
+    file: String,
+    text: String,
+}
+
+impl Templates {
+    /// The built-in templates, with those in `overrides` in place of their namesakes.
+    ///
+    /// `overrides` may hold `{folder}/{subject.txt,body.txt,body.html,sms.txt}.hbs` (what a folder
+    /// lacks is taken from `link`), partials `_{name}.html.hbs` and `_{name}.txt.hbs`, and
+    /// `words/{language}.json` with the sentences to replace. Other files than `.hbs` and those
+    /// words are left alone.
+    ///
+    /// # Errors
+    /// All faults at once: what cannot be read, parsed or rendered with samples, and messages that
+    /// do not carry the payment link as `contract.md` (Messages) wants it.
+    pub fn load(overrides: Option<&Path>, brand: Brand) -> Result<Self, Vec<TemplateFault>> {
+        let mut faults = Vec::new();
+        let mut templates = Self::empty(brand);
+        for (name, text) in WORDS {
+            templates.take_built_in_words(name, text, &mut faults);
+        }
+        for (name, text) in BUILT_IN {
+            templates.take(&source(name, name, text), &mut faults);
+        }
+        let page = source("page.html.hbs", "page.html.hbs", page::TEMPLATE);
+        templates.register(page::NAME, &page, true, &mut faults);
+        if let Some(folder) = overrides {
+            for source in read(folder, &mut faults) {
+                templates.take(&source, &mut faults);
+            }
+        }
+        // what does not parse cannot be rendered: one fault is better than twenty of its echoes
+        if faults.is_empty() {
+            faults = templates.prove();
+        }
+        if faults.is_empty() {
+            Ok(templates)
+        } else {
+            Err(faults)
+        }
+    }
+
+    fn empty(brand: Brand) -> Self {
+        let registry = || {
+            let mut registry = Handlebars::new();
+            registry.set_strict_mode(true);
+            registry
+        };
+        let (mut html, mut text) = (registry(), registry());
+        html.register_escape_fn(form::escape);
+        text.register_escape_fn(handlebars::no_escape);
+        Self {
+            brand,
+            html,
+            text,
+            words: Language::ALL
+                .iter()
+                .map(|it| (it.code(), Words::default()))
+                .collect(),
+            files: BTreeMap::new(),
+            known: vec![DEFAULT.into()],
+        }
+    }
+
+    fn take_built_in_words(&mut self, name: &str, text: &str, faults: &mut Vec<TemplateFault>) {
+        let code = language(name).unwrap_or_default();
+        match (self.words.get_mut(code), Words::parse(text)) {
+            (Some(words), Ok(read)) => *words = read,
+            (_, Err(error)) => faults.push(words_fault(name, &error)),
+            (None, Ok(_)) => {}
+        }
+    }
+
+    /// Puts one file in its place, or says why it has none.
+    fn take(&mut self, source: &Source, faults: &mut Vec<TemplateFault>) {
+        let refuse = |reason: &str| TemplateFault {
+            file: source.file.clone(),
+            line: None,
+            reason: reason.into(),
+        };
+        if let Some(code) = language(&source.name) {
+            let Some(words) = self.words.get_mut(code) else {
+                faults.push(refuse("no such language; there are en, sv, de, nb, da, fi"));
+                return;
+            };
+            match Words::parse(&source.text) {
+                Ok(read) => faults.extend(words.replace(read).iter().map(|it| refuse(it))),
+                Err(error) => faults.push(words_fault(&source.file, &error)),
+            }
+            return;
+        }
+        let name = source.name.trim_end_matches(".hbs");
+        match name.split_once('/') {
+            None => {
+                let partial = name.strip_prefix('_');
+                if let Some(partial) = partial.and_then(|it| it.strip_suffix(".html")) {
+                    self.register(partial, source, true, faults);
+                } else if let Some(partial) = partial.and_then(|it| it.strip_suffix(".txt")) {
+                    self.register(partial, source, false, faults);
+                } else {
+                    faults.push(refuse(
+                        "a partial is named _name.html.hbs or _name.txt.hbs; a message has its folder",
+                    ));
+                }
+            }
+            Some((folder, part)) if PARTS.contains(&part) && is_folder(folder) => {
+                if !self.known.iter().any(|it| it == folder) {
+                    self.known.push(folder.into());
+                }
+                self.register(name, source, part.ends_with(".html"), faults);
+            }
+            Some(_) => faults.push(refuse(
+                "no message has such a part; parts are subject.txt, body.txt, body.html, sms.txt, \
+                 in a folder of [a-z0-9_-]",
+            )),
+        }
+    }
+
+    fn register(
+        &mut self,
+        name: &str,
+        source: &Source,
+        html: bool,
+        faults: &mut Vec<TemplateFault>,
+    ) {
+        self.files.insert(name.into(), source.file.clone());
+        let registry = if html { &mut self.html } else { &mut self.text };
+        if let Err(error) = registry.register_template_string(name, &source.text) {
+            faults.push(TemplateFault {
+                file: source.file.clone(),
+                line: error.pos().map(|(line, _)| line),
+                reason: error.reason().to_string(),
+            });
+        }
+    }
+
+    /// Renders everything with samples. Each file's first fault is enough.
+    fn prove(&self) -> Vec<TemplateFault> {
+        let mut faults: Vec<TemplateFault> = Vec::new();
+        let mut note = |fault: TemplateFault| {
+            if !faults.iter().any(|it| it.file == fault.file) {
+                faults.push(fault);
+            }
+        };
+        let mut bare = self.brand.clone();
+        (bare.support, bare.logo_url) = (None, None);
+        let mut full = self.brand.clone();
+        full.support.get_or_insert("+44 20 7946 0123".into());
+        full.logo_url
+            .get_or_insert("https://shop.example/logo.png".into());
+        for language in Language::ALL {
+            for (brand, facts) in [(&bare, plain(language)), (&full, rich(language))] {
+                for folder in &self.known {
+                    for part in PARTS {
+                        let checked = self
+                            .part(brand, folder, part, &facts)
+                            .and_then(|text| self.weighed(folder, part, &text));
+                        if let Err(fault) = checked {
+                            note(fault);
+                        }
+                    }
+                }
+            }
+        }
+        faults
+    }
+
+    /// `contract.md`, Messages: every message carries the payment link, an SMS exactly one URL.
+    fn weighed(&self, folder: &str, part: &str, text: &str) -> Result<(), TemplateFault> {
+        let after = text.split_once(SAMPLE_URL).map(|(_, after)| after);
+        let reason = match part {
+            "subject.txt" if text.is_empty() => "the subject is empty",
+            "body.txt" if after.is_none() => "the payment link {{url}} is missing",
+            "body.html" if !text.contains(&form::escape(SAMPLE_URL)) => {
+                "the payment link {{url}} is missing"
+            }
+            "sms.txt" if after.is_none() || text.matches("://").count() != 1 => {
+                "it must carry {{url}} once and no other address"
+            }
+            // phones take a full stop behind an address into it
+            "sms.txt" if after.is_some_and(|it| !it.is_empty() && !it.starts_with(' ')) => {
+                "{{url}} must be followed by a space or the end"
+            }
+            _ => return Ok(()),
+        };
+        let own = format!("{folder}/{part}");
+        let lent = format!("{DEFAULT}/{part}");
+        let file = self.files.get(&own).or_else(|| self.files.get(&lent));
+        Err(TemplateFault {
+            file: file.cloned().unwrap_or(own),
+            line: None,
+            reason: reason.into(),
+        })
+    }
+}
+
+fn source(name: &str, file: &str, text: &str) -> Source {
+    Source {
+        name: name.into(),
+        file: file.into(),
+        // a bare CR in a mail's body is a way to smuggle SMTP commands (security.md, Messages)
+        text: text.replace('\r', ""),
+    }
+}
+
+/// `words/sv.json` → `sv`.
+fn language(name: &str) -> Option<&str> {
+    name.strip_prefix("words/")?.strip_suffix(".json")
+}
+
+fn is_folder(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    (1..=32).contains(&name.len()) && name.bytes().all(fits)
+}
+
+fn words_fault(file: &str, error: &serde_json::Error) -> TemplateFault {
+    TemplateFault {
+        file: file.into(),
+        line: Some(error.line()),
+        reason: format!("words are one JSON object of strings: {error}"),
+    }
+}
+
+/// The files of the override folder, sorted, so that faults come in the same order each time.
+fn read(folder: &Path, faults: &mut Vec<TemplateFault>) -> Vec<Source> {
+    let mut sources = Vec::new();
+    read_into(folder, folder, &mut sources, faults);
+    sources.sort_by(|a, b| a.name.cmp(&b.name));
+    sources
+}
+
+fn read_into(
+    root: &Path,
+    folder: &Path,
+    sources: &mut Vec<Source>,
+    faults: &mut Vec<TemplateFault>,
+) {
+    let unreadable = |path: &Path, error: &io::Error| TemplateFault {
+        file: path.display().to_string(),
+        line: None,
+        reason: format!("cannot be read: {error}"),
+    };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            faults.push(unreadable(folder, &error));
+            return;
+        }
+    };
+    for entry in entries {
+        let path = match entry {
+            Ok(entry) => entry.path(),
+            Err(error) => {
+                faults.push(unreadable(folder, &error));
+                continue;
+            }
+        };
+        if path.is_dir() {
+            // one level: folders of messages, and words
+            if folder == root {
+                read_into(root, &path, sources, faults);
+            }
+            continue;
+        }
+        let below = path.strip_prefix(root).unwrap_or(&path);
+        let parts: Vec<_> = below.iter().map(|it| it.to_string_lossy()).collect();
+        let name = parts.join("/");
+        let hbs = Path::new(&name).extension().is_some_and(|it| it == "hbs");
+        if !hbs && language(&name).is_none() {
+            continue;
+        }
+        match fs::read_to_string(&path) {
+            Ok(text) => sources.push(source(&name, &path.display().to_string(), &text)),
+            Err(error) => faults.push(unreadable(&path, &error)),
+        }
+    }
+}
+
+/// A sale of one line with nothing that could be left out.
+fn plain(language: Language) -> Facts {
+    Facts {
+        locale: Locale::of(language.code()),
+        currency: "JPY".into(),
+        use_case: UseCase::InStore,
+        reference: "1".into(),
+        amount: 500,
+        tax: 0,
+        sales_tax: false,
+        lines: vec![item(1)],
+        given_name: None,
+        family_name: None,
+        url: SAMPLE_URL.into(),
+        until: Timestamp::UNIX_EPOCH,
+        merchant_length: usize::MAX,
+        qr: false,
+    }
+}
+
+/// A sale with everything that a template can speak of.
+fn rich(language: Language) -> Facts {
+    Facts {
+        currency: "EUR".into(),
+        use_case: UseCase::Telesales,
+        tax: 100,
+        lines: (1..=30).map(item).collect(),
+        given_name: Some("Jo".into()),
+        family_name: Some("Bloggs".into()),
+        qr: true,
+        ..plain(language)
+    }
+}
+
+fn item(quantity: i64) -> Item {
+    Item {
+        name: "Red T-Shirt".into(),
+        quantity,
+        unit: None,
+        amount: 500,
+    }
+}
+
+#[cfg(test)]
+pub(super) fn built_in_words() -> Vec<(&'static str, Words)> {
+    let read = |text| Words::parse(text).unwrap();
+    WORDS
+        .into_iter()
+        .map(|(name, text)| (language(name).unwrap(), read(text)))
+        .collect()
+}
