@@ -157,7 +157,7 @@ impl Templates {
                 if !self.known.iter().any(|it| it == folder) {
                     self.known.push(folder.into());
                 }
-                self.register(name, source, part.ends_with(".html"), faults);
+                self.register(name, source, part == "body.html", faults);
             }
             Some(_) => faults.push(refuse(
                 "no message has such a part; parts are subject.txt, body.txt, body.html, sms.txt, \

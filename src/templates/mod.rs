@@ -196,8 +196,8 @@ impl Templates {
             .map_err(|error| self.fault(&name, &error))
     }
 
-    fn registry(&self, name: &str) -> &Handlebars<'static> {
-        if name.ends_with(".html") {
+    fn registry(&self, part: &str) -> &Handlebars<'static> {
+        if part == "body.html" {
             &self.html
         } else {
             &self.text
