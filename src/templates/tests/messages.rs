@@ -26,6 +26,9 @@ fn every_message_says_the_same_in_every_part() {
                 );
                 assert!(text.contains("Acme Shop"), "merchant in {place}");
             }
+            for plain in [&message.text, &message.sms, &message.subject] {
+                assert!(!plain.contains('\u{a0}'), "no-break space in {plain}");
+            }
             assert_eq!(message.text.matches("://").count(), 2, "{}", message.text);
             assert_eq!(message.sms.matches("://").count(), 1, "{}", message.sms);
             assert!(message.sms.contains(&format!("{URL} ")), "{}", message.sms);
@@ -98,7 +101,7 @@ fn an_sms_stays_in_gsm7_in_every_language() {
     for locale in ["en-GB", "sv-SE", "de-CH", "nb-NO", "da-DK", "fi-FI"] {
         for month in 1..=12 {
             let mut link = link(locale);
-            link.sale.currency = "CHF".into();
+            link.sale.currency = ["CHF", "EUR", "SEK", "JPY"][month % 4].into();
             link.sale.order_amount = 123_456;
             let until = format!("2026-{month:02}-14T13:02:00Z").parse().unwrap();
             let message = templates

@@ -153,3 +153,23 @@ fn misplaced_files_and_unknown_words_are_faults() {
     let absent = Templates::load(Some(&overrides.0.join("absent")), brand()).unwrap_err();
     assert!(absent[0].reason.starts_with("cannot be read"), "{absent:?}");
 }
+
+#[test]
+fn partials_that_include_each_other_are_a_fault_and_not_a_crash() {
+    let overrides = Overrides::new(
+        "circle",
+        &[
+            ("_a.html.hbs", "{{#if qr}}{{~>b}}{{/if}}"),
+            ("_b.html.hbs", "{{#> a}}x{{/a}}"),
+            ("_b.txt.hbs", "innocent {{amount}}"),
+            ("link/body.html.hbs", "{{url}}{{> a}}"),
+        ],
+    );
+    assert_eq!(
+        overrides.faults(),
+        [
+            "_a.html.hbs:- includes itself",
+            "_b.html.hbs:- includes itself"
+        ]
+    );
+}
