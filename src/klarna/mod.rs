@@ -293,7 +293,7 @@ impl Klarna {
         Ok(SessionNews {
             reading: reading(&raw),
             raw,
-            order: answer.order_id,
+            order: answer.order_id.and_then(|it| clean(&it, 255)),
             klarna_reference: answer.klarna_reference.and_then(|it| clean(&it, 100)),
             updated_at: answer.updated_at,
             expires_at: answer.expires_at,
@@ -332,12 +332,12 @@ impl Klarna {
             .and_then(|word| clean(&word, 64))
             .ok_or_else(|| op.unknown("the answer has no status"))?;
         Ok(OrderNews {
-            order: answer.order_id.unwrap_or_else(|| order.to_owned()),
+            order: named(answer.order_id, order),
             complete: raw.eq_ignore_ascii_case("checkout_complete"),
             raw,
             amount: answer.order_amount,
-            currency: answer.purchase_currency.map(|it| it.to_ascii_uppercase()),
-            merchant_reference2: answer.merchant_reference2,
+            currency: answer.purchase_currency.and_then(|it| currency(&it)),
+            merchant_reference2: answer.merchant_reference2.and_then(|it| clean(&it, 255)),
         })
     }
 
@@ -356,13 +356,13 @@ impl Klarna {
         let url = self.url(op, "/ordermanagement/v1/orders/", order, "")?;
         let answer: om::OrderAnswer = self.get(op, url).await?;
         Ok(PaymentNews {
-            order: answer.order_id.clone().unwrap_or_else(|| order.to_owned()),
+            order: named(answer.order_id.clone(), order),
             amount: answer.authorised(),
-            currency: answer
-                .purchase_currency
-                .as_ref()
-                .map(|it| it.to_ascii_uppercase()),
-            merchant_reference2: answer.merchant_reference2.clone(),
+            currency: answer.purchase_currency.as_deref().and_then(currency),
+            merchant_reference2: answer
+                .merchant_reference2
+                .as_deref()
+                .and_then(|it| clean(it, 255)),
             klarna_reference: answer
                 .klarna_reference
                 .as_ref()
@@ -471,6 +471,17 @@ impl Klarna {
     fn offered(&self, url: Option<String>) -> Option<String> {
         url.filter(|it| hosts::allowed(it, &self.settings.hosts))
     }
+}
+
+/// The order that an answer is about: the one that was asked for, unless it names another.
+fn named(answered: Option<String>, asked: &str) -> String {
+    answered
+        .and_then(|it| clean(&it, 255))
+        .unwrap_or_else(|| asked.to_owned())
+}
+
+fn currency(word: &str) -> Option<String> {
+    clean(word, 10).map(|it| it.to_ascii_uppercase())
 }
 
 /// Whether an id can stand in a path and mean nothing but itself.
