@@ -6,6 +6,7 @@ mod error;
 mod gate;
 mod hosts;
 mod qr;
+mod settings;
 mod transport;
 mod wire;
 
@@ -14,22 +15,19 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::link::{
-    Consumer, Email, Link, OrderNews, Pair, PaymentNews, Phone, Reading, SessionNews, UseCase,
-};
+use crate::link::{Email, Link, OrderNews, Pair, PaymentNews, Phone, SessionNews};
 use crate::random::Random;
 use error::clean;
 use gate::Bucket;
@@ -39,89 +37,7 @@ use wire::{hpp, kco, om};
 pub use error::KlarnaError;
 pub use gate::Circuit;
 pub use hosts::AllowedHost;
-
-/// Everything that the client is told (`contract.md`, Settings).
-#[derive(Clone, Debug)]
-pub struct KlarnaSettings {
-    /// `KLARNA_API_URL`: scheme, host, port, and a path prefix where there is one.
-    pub base: Url,
-    /// `KLARNA_USERNAME`.
-    pub username: String,
-    /// `KLARNA_PASSWORD`.
-    pub password: SecretString,
-    /// `KLARNA_LINK_HOSTS`: where a returned URL may lead.
-    pub hosts: Vec<AllowedHost>,
-    /// `KLARNA_LINK_SOURCE`.
-    pub source: LinkSource,
-    /// `KLARNA_CREATES_PER_SECOND`: orders (and with each its session) per second; 0 = no limit.
-    pub creates_per_second: u32,
-    /// `MERCHANT_TERMS_URL`.
-    pub terms_url: String,
-    /// `PAYLINK_PUBLIC_URL`, without a slash at its end.
-    pub public_url: String,
-    /// `KLARNA_CHANNEL_TELESALES`: the acquiring channel's word, by default `TELESALES`.
-    pub telesales: String,
-    /// `KLARNA_CHANNEL_IN_STORE`: by default `IN_STORE`.
-    pub in_store: String,
-    /// Whether orders carry a validation URL: not where the public URL is plain http and not
-    /// loopback, see [`KlarnaSettings::can_validate`].
-    pub validation_url: bool,
-    /// How long a connection may take to stand, TLS included; by default 3 s.
-    pub connect_timeout: Duration,
-    /// How long a call may take in all; by default 10 s.
-    pub timeout: Duration,
-}
-
-/// Where the distributed URL is taken from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LinkSource {
-    /// `redirect_url` of the session.
-    #[default]
-    Redirect,
-    /// The text of the picture at `qr_code_url`.
-    Qr,
-}
-
-impl KlarnaSettings {
-    /// Settings with every default, for a Klarna at `base`. A loopback base allows its own host.
-    pub fn new(base: Url, username: String, password: SecretString) -> Self {
-        let own = hosts::loopback(&base)
-            .then(|| AllowedHost::of(&base))
-            .flatten();
-        Self {
-            base,
-            username,
-            password,
-            hosts: own.into_iter().collect(),
-            source: LinkSource::Redirect,
-            creates_per_second: 0,
-            terms_url: String::new(),
-            public_url: String::new(),
-            telesales: "TELESALES".into(),
-            in_store: "IN_STORE".into(),
-            validation_url: false,
-            connect_timeout: Duration::from_secs(3),
-            timeout: Duration::from_secs(10),
-        }
-    }
-
-    /// Whether Klarna takes a validation URL below `public_url` (`contract.md`, Disable).
-    pub fn can_validate(public_url: &Url) -> bool {
-        public_url.scheme() == "https" || hosts::loopback(public_url)
-    }
-
-    fn channel(&self, use_case: UseCase) -> &str {
-        match use_case {
-            UseCase::Telesales => &self.telesales,
-            UseCase::InStore => &self.in_store,
-            UseCase::Ecommerce => "ECOMMERCE",
-        }
-    }
-
-    fn at(&self, path: &str, token: &str) -> String {
-        format!("{}{path}{token}", self.public_url.trim_end_matches('/'))
-    }
-}
+pub use settings::{KlarnaSettings, LinkSource};
 
 /// The client could not be built from its settings.
 #[derive(Debug)]
@@ -291,7 +207,7 @@ impl Klarna {
             .and_then(|word| clean(&word, 64))
             .ok_or_else(|| op.unknown("the answer has no status"))?;
         Ok(SessionNews {
-            reading: reading(&raw),
+            reading: hpp::reading(&raw),
             raw,
             order: answer.order_id.and_then(|it| clean(&it, 255)),
             klarna_reference: answer.klarna_reference.and_then(|it| clean(&it, 100)),
@@ -509,28 +425,5 @@ fn understood<A: DeserializeOwned>(op: Op, body: &[u8]) -> Result<A, KlarnaError
             serde_json::from_value(value).map_err(|_| op.unknown("an answer that cannot be read"))
         }
         _ => Err(op.unknown("an answer that is no JSON object")),
-    }
-}
-
-/// `contract.md`, Paid: Klarna's words in ours.
-fn reading(word: &str) -> Reading {
-    match word.to_ascii_uppercase().as_str() {
-        "WAITING" => Reading::Consumer(Consumer::NotOpened),
-        "IN_PROGRESS" => Reading::Consumer(Consumer::InProgress),
-        "MANUAL_ID_CHECK" => Reading::Consumer(Consumer::IdCheck),
-        "BACK" => Reading::Consumer(Consumer::Back),
-        "FAILED" => Reading::Consumer(Consumer::Declined),
-        "ERROR" => Reading::Consumer(Consumer::Error),
-        "COMPLETED" => Reading::Completed,
-        "CANCELLED" => Reading::Cancelled,
-        "DISABLED" => Reading::Disabled,
-        "TIMEOUT" => Reading::Unclear,
-        other => {
-            tracing::warn!(
-                word = other,
-                "klarna has a session status that paylink does not know"
-            );
-            Reading::Unclear
-        }
     }
 }

@@ -180,3 +180,24 @@ async fn a_429_says_how_long() {
         assert_eq!(retry_after, seconds.map(Duration::from_secs), "{headers}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    // one connection only is ever accepted: a second one would wait in vain
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut chunk = [0; 4096];
+        while stream.read(&mut chunk).await.is_ok_and(|read| read > 0) {
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"status\":\"x\"}";
+            stream.write_all(answer).await.unwrap();
+        }
+    });
+    let settings = KlarnaSettings::new(base.parse().unwrap(), "u".into(), "p".to_owned().into());
+    let klarna = client(settings, &clock());
+    for _ in 0..3 {
+        klarna.clone().read_order("o").await.unwrap();
+    }
+}

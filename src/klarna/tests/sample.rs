@@ -21,11 +21,9 @@ pub(super) fn text(text: &str) -> Tree {
     Tree::Text(text.into())
 }
 
-/// A link that uses every member that a request can have.
-pub(super) fn link() -> Link {
-    let now = "2026-11-23T09:00:00Z".parse().unwrap();
+fn jo() -> Address {
     let some = |text: &str| Some(text.to_owned());
-    let billing = Address {
+    Address {
         given_name: some("Jo"),
         family_name: some("Bloggs"),
         organization_name: some("Bloggs Ltd"),
@@ -36,8 +34,12 @@ pub(super) fn link() -> Link {
         city: some("London"),
         country: some("GB"),
         ..Address::default()
-    };
-    let line = Line {
+    }
+}
+
+fn mug() -> Line {
+    let some = |text: &str| Some(text.to_owned());
+    Line {
         kind: LineKind::Physical,
         reference: some("MUG-07"),
         name: "Stoneware mug".into(),
@@ -56,7 +58,13 @@ pub(super) fn link() -> Link {
             ("shipping_attributes", map(&[("weight", Tree::Int(300))])),
             ("unit_price", Tree::Int(1)),
         ]),
-    };
+    }
+}
+
+/// A link that uses every member that a request can have.
+pub(super) fn link() -> Link {
+    let now = "2026-11-23T09:00:00Z".parse().unwrap();
+    let some = |text: &str| Some(text.to_owned());
     Link {
         id: LinkId::new(now, &Random::seeded(7)),
         version: 1,
@@ -73,9 +81,9 @@ pub(super) fn link() -> Link {
             locale: "en-GB".into(),
             order_amount: 4800,
             order_tax_amount: 800,
-            lines: vec![line],
-            shipping: Some(billing.clone()),
-            billing: Some(billing),
+            lines: vec![mug()],
+            shipping: Some(jo()),
+            billing: Some(jo()),
             customer: Some(Customer {
                 kind: some("person"),
                 gender: some("female"),
