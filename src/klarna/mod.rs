@@ -13,8 +13,9 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +28,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::link::{Email, Link, OrderNews, Pair, PaymentNews, Phone, SessionNews};
+use crate::link::{Email, Link, OrderNews, Pair, PaymentNews, Phone, Reading, SessionNews};
 use crate::random::Random;
 use error::clean;
 use gate::Bucket;
@@ -94,6 +95,8 @@ pub struct Klarna {
     transport: Transport,
     bucket: Bucket,
     clock: Clock,
+    /// Words of Klarna's that were logged as unknown; links are read often, once is enough.
+    unheard: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Klarna {
@@ -120,6 +123,7 @@ impl Klarna {
             base: settings.base.as_str().trim_end_matches('/').into(),
             settings: Arc::new(settings),
             clock,
+            unheard: Arc::default(),
         })
     }
 
@@ -207,7 +211,10 @@ impl Klarna {
             .and_then(|word| clean(&word, 64))
             .ok_or_else(|| op.unknown("the answer has no status"))?;
         Ok(SessionNews {
-            reading: hpp::reading(&raw),
+            reading: hpp::reading(&raw).unwrap_or_else(|| {
+                self.unheard(op, &raw);
+                Reading::Unclear
+            }),
             raw,
             order: answer.order_id.and_then(|it| clean(&it, 255)),
             klarna_reference: answer.klarna_reference.and_then(|it| clean(&it, 100)),
@@ -271,6 +278,9 @@ impl Klarna {
         let op = Op::ReadPayment;
         let url = self.url(op, "/ordermanagement/v1/orders/", order, "")?;
         let answer: om::OrderAnswer = self.get(op, url).await?;
+        if let Err(word) = answer.status() {
+            self.unheard(op, &word);
+        }
         Ok(PaymentNews {
             order: named(answer.order_id.clone(), order),
             amount: answer.authorised(),
@@ -381,6 +391,20 @@ impl Klarna {
             )));
         }
         Ok(url)
+    }
+
+    /// Logs an unknown status word, the first time it is met (failure-model R9).
+    fn unheard(&self, op: Op, word: &str) {
+        let mut met = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        let word = clean(word, 64).unwrap_or_default();
+        // bounded, should Klarna's side ever answer noise
+        if met.len() < 100 && met.insert(word.clone()) {
+            tracing::warn!(
+                op = op.as_str(),
+                word,
+                "klarna has a status that paylink does not know"
+            );
+        }
     }
 
     /// A URL for the clerk; one that is not Klarna's is left out, the rest is still of use.

@@ -352,3 +352,21 @@ async fn a_contact_by_mail_or_app_is_written() {
         assert_eq!(body["contact_information"][member], value);
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_answer_makes_the_client_panic(bytes in ".{0,300}", name in "[a-z_]{1,20}", value in ".{0,40}") {
+        use crate::klarna::error::refusal;
+        use crate::klarna::wire::{hpp, kco, om};
+        let named = serde_json::json!({ "status": value, name: bytes, "billing_address": {"phone": value} });
+        refusal(400, bytes.as_bytes(), Some(&value));
+        refusal(400, named.to_string().as_bytes(), None);
+        // any object is readable: no member can spoil the others
+        serde_json::from_value::<kco::OrderAnswer>(named.clone()).unwrap();
+        serde_json::from_value::<hpp::SessionAnswer>(named.clone()).unwrap();
+        serde_json::from_value::<om::OrderAnswer>(named).unwrap().payment();
+        hosts::allowed(&bytes, &[]);
+        AllowedHost::parse(&value);
+        crate::klarna::qr::read(bytes.as_bytes());
+    }
+}

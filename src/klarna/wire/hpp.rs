@@ -176,9 +176,9 @@ pub(in super::super) struct SessionAnswer {
     pub(in super::super) klarna_reference: Option<String>,
 }
 
-/// `contract.md`, Paid: Klarna's words in ours.
-pub(in super::super) fn reading(word: &str) -> Reading {
-    match word.to_ascii_uppercase().as_str() {
+/// `contract.md`, Paid: Klarna's words in ours; `None` for a word that nobody told us of.
+pub(in super::super) fn reading(word: &str) -> Option<Reading> {
+    Some(match word.to_ascii_uppercase().as_str() {
         "WAITING" => Reading::Consumer(Consumer::NotOpened),
         "IN_PROGRESS" => Reading::Consumer(Consumer::InProgress),
         "MANUAL_ID_CHECK" => Reading::Consumer(Consumer::IdCheck),
@@ -189,12 +189,6 @@ pub(in super::super) fn reading(word: &str) -> Reading {
         "CANCELLED" => Reading::Cancelled,
         "DISABLED" => Reading::Disabled,
         "TIMEOUT" => Reading::Unclear,
-        other => {
-            tracing::warn!(
-                word = other,
-                "klarna has a session status that paylink does not know"
-            );
-            Reading::Unclear
-        }
-    }
+        _ => return None,
+    })
 }
