@@ -137,7 +137,7 @@ fn low(count: i16) -> u128 {
 /// Rule 1: a run of n ≥ 5 equal modules costs n − 2. Rule 3: dark-light-dark³-light-dark with four
 /// light modules on a side costs 40.
 fn lines(lines: &[u128], width: i16) -> u32 {
-    let finder_after = 0b0000_1011101;
+    let finder_after = 0b000_0101_1101;
     let finder_before = 0b101_1101_0000;
     lines
         .iter()
@@ -221,7 +221,7 @@ mod tests {
     fn rules_of_the_standard() {
         assert_eq!(lines(&[0b11111], 5), 3);
         assert_eq!(lines(&[0b0111_1111], 8), 5);
-        assert_eq!(lines(&[0b000_0010_1110_1], 11), 40);
+        assert_eq!(lines(&[0b000_0101_1101], 11), 40);
         assert_eq!(lines(&[0b101_1101_0000], 11), 40);
         assert_eq!(lines(&[0b010_1010_1010], 11), 0);
         assert_eq!(blocks(&[0b011, 0b011], 3), 3);
