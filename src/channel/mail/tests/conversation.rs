@@ -4,17 +4,17 @@ use secrecy::SecretString;
 
 use super::sample_mail;
 use super::server::Act::{Drop, Hear, Mail, Say, Stall, Tls};
-use super::server::{Act, roots, scripted, settings, willing};
+use super::server::{Act, roots, scripted, settings};
 use crate::channel::Outcome;
-use crate::channel::mail::{Mailer, Security, Step, compose};
+use crate::channel::mail::{Mailer, Security, compose};
 use crate::link::{Reason, ReasonCode};
 
-const HELLO: [Act; 3] = [
+pub(super) const HELLO: [Act; 3] = [
     Say("220 mail.example.com\r\n"),
     Hear("EHLO pay.example.com"),
     Say("250 mail.example.com\r\n"),
 ];
-const ENVELOPE: [Act; 6] = [
+pub(super) const ENVELOPE: [Act; 6] = [
     Hear("MAIL FROM:<pay@example.com>"),
     Say("250 ok\r\n"),
     Hear("RCPT TO:<jo@example.com>"),
@@ -22,9 +22,9 @@ const ENVELOPE: [Act; 6] = [
     Hear("DATA"),
     Say("354 go\r\n"),
 ];
-const TAKEN: [Act; 2] = [Mail, Say("250 2.0.0 Ok: queued as 4XyZ\r\n")];
+pub(super) const TAKEN: [Act; 2] = [Mail, Say("250 2.0.0 Ok: queued as 4XyZ\r\n")];
 
-fn script(parts: &[&[Act]]) -> Vec<Act> {
+pub(super) fn script(parts: &[&[Act]]) -> Vec<Act> {
     parts.concat()
 }
 
@@ -98,7 +98,7 @@ async fn pipelining_is_used_where_it_is_offered() {
     assert_eq!(heard.last().unwrap(), "");
 }
 
-fn code(outcome: &Outcome) -> (&'static str, Option<ReasonCode>) {
+pub(super) fn code(outcome: &Outcome) -> (&'static str, Option<ReasonCode>) {
     match outcome {
         Outcome::Sent { .. } => ("sent", None),
         Outcome::Refused(reason) => ("refused", Some(reason.code)),
@@ -360,121 +360,4 @@ async fn clear_text_behind_starttls_is_not_believed() {
     let (outcome, heard) = send(Security::Required, script(&[&early])).await;
     assert_eq!(code(&outcome).0, "unreached", "{outcome:?}");
     assert_eq!(heard.last().unwrap(), "");
-}
-
-#[tokio::test]
-async fn a_session_carries_many_mails_and_then_says_goodbye() {
-    let first = script(&[
-        &HELLO,
-        &ENVELOPE,
-        &TAKEN,
-        &ENVELOPE,
-        &TAKEN,
-        &[Hear("QUIT"), Say("221 bye\r\n")],
-    ]);
-    let (address, heard) = scripted(vec![first]).await;
-    let mut settings = settings(address, Security::None);
-    settings.timeouts.idle = Duration::from_millis(300);
-    let mailer = Mailer::new(settings);
-    for _ in 0..2 {
-        assert_eq!(code(&mailer.send(&sample_mail()).await).0, "sent");
-    }
-    // nobody sends any more: the idle session is closed by itself
-    assert_eq!(heard.await.unwrap()[0].last().unwrap(), "QUIT");
-    assert!(mailer.0.idle().is_empty());
-}
-
-#[tokio::test]
-async fn a_session_that_died_idle_costs_no_attempt() {
-    for end in [
-        &[Drop][..],
-        &[Hear("MAIL"), Say("421 idle too long\r\n"), Drop],
-    ] {
-        let scripts = vec![
-            script(&[&HELLO, &ENVELOPE, &TAKEN, end]),
-            script(&[&HELLO, &ENVELOPE, &TAKEN]),
-        ];
-        let (address, heard) = scripted(scripts).await;
-        let mailer = Mailer::new(settings(address, Security::None));
-        for _ in 0..2 {
-            let outcome = mailer.send(&sample_mail()).await;
-            assert_eq!(code(&outcome).0, "sent", "{outcome:?}");
-        }
-        assert_eq!(heard.await.unwrap().len(), 2);
-    }
-}
-
-#[tokio::test]
-async fn an_error_ends_the_session() {
-    let refused = [
-        Hear("MAIL"),
-        Say("250 ok\r\n"),
-        Hear("RCPT"),
-        Say("550 no\r\n"),
-        Stall,
-    ];
-    let scripts = vec![
-        script(&[&HELLO, &refused]),
-        script(&[&HELLO, &ENVELOPE, &TAKEN]),
-    ];
-    let (address, heard) = scripted(scripts).await;
-    let mailer = Mailer::new(settings(address, Security::None));
-    assert_eq!(code(&mailer.send(&sample_mail()).await).0, "refused");
-    assert_eq!(code(&mailer.send(&sample_mail()).await).0, "sent");
-    heard.await.unwrap();
-}
-
-#[tokio::test]
-async fn any_number_of_tasks_share_few_sessions() {
-    let (address, counts) = willing().await;
-    let mailer = Mailer::new(settings(address, Security::None));
-    let tasks: Vec<_> = (0..40)
-        .map(|_| {
-            let mailer = mailer.clone();
-            tokio::spawn(async move { mailer.send(&sample_mail()).await })
-        })
-        .collect();
-    for task in tasks {
-        assert_eq!(code(&task.await.unwrap()).0, "sent");
-    }
-    let (connections, mails) = *counts.lock().unwrap();
-    assert_eq!(mails, 40);
-    assert!((1..=8).contains(&connections), "{connections}");
-}
-
-#[tokio::test]
-async fn a_session_ends_after_a_hundred_mails() {
-    let (address, counts) = willing().await;
-    let mailer = Mailer::new(settings(address, Security::None));
-    for _ in 0..101 {
-        assert_eq!(code(&mailer.send(&sample_mail()).await).0, "sent");
-    }
-    assert_eq!(*counts.lock().unwrap(), (2, 101));
-}
-
-#[tokio::test]
-async fn the_probe_signs_in_and_sends_nothing() {
-    let ask = [
-        Hear("NOOP"),
-        Say("250 ok\r\n"),
-        Hear("QUIT"),
-        Say("221 bye\r\n"),
-    ];
-    let (address, heard) = scripted(vec![script(&[&HELLO, &ask])]).await;
-    let seen = Mailer::new(settings(address, Security::None))
-        .probe()
-        .await
-        .unwrap();
-    assert!(
-        seen.contains("not encrypted") && seen.contains("no sign-in"),
-        "{seen}"
-    );
-    heard.await.unwrap();
-    let (address, heard) = scripted(vec![]).await;
-    heard.await.unwrap();
-    let fault = Mailer::new(settings(address, Security::None))
-        .probe()
-        .await
-        .unwrap_err();
-    assert_eq!(fault.step(), Step::Connect);
 }

@@ -1,6 +1,7 @@
 mod conversation;
 mod message;
 mod server;
+mod sessions;
 
 use crate::channel::mail::Mail;
 use crate::link::sample;
