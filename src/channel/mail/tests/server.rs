@@ -125,7 +125,7 @@ async fn mail(stream: &mut BufReader<Box<dyn Stream>>) -> String {
     whole
 }
 
-/// A server that takes every mail; gives the number of connections and mails when aborted.
+/// A server that takes every mail and counts connections and mails.
 pub(super) async fn willing() -> (SocketAddr, Arc<std::sync::Mutex<(usize, usize)>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -133,6 +133,7 @@ pub(super) async fn willing() -> (SocketAddr, Arc<std::sync::Mutex<(usize, usize
     let shared = Arc::clone(&counts);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).unwrap();
             shared.lock().unwrap().0 += 1;
             let counts = Arc::clone(&shared);
             tokio::spawn(async move {
