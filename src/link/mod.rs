@@ -4,26 +4,39 @@
 mod contact;
 mod delivery;
 mod event;
+mod expiry;
 mod fault;
+pub mod grammar;
 mod ids;
+mod lines;
 pub mod mask;
+pub mod money;
 mod observation;
 mod payment;
+pub mod place;
+mod request;
 mod sale;
+mod send;
+mod shape;
 #[cfg(test)]
 pub(crate) mod sample;
 mod stage;
+mod text;
 mod tree;
+mod walk;
 
 use jiff::Timestamp;
 
-pub use contact::{Email, Phone};
+pub use contact::{Email, Phone, warm};
 pub use delivery::{Channel, Delivery, DeliveryStatus, Reason, ReasonCode, Recipient};
 pub use event::EventKind;
 pub use fault::{Code, Fault};
 pub use ids::{DeliveryId, EventId, KeyId, LinkId, NotAnId, UserId};
 pub use observation::{OrderNews, PaymentNews, Reading, SessionNews};
 pub use payment::{Buyer, Payment, PaymentStatus};
+pub use request::{
+    Defaults, DisableRequest, OnDuplicate, RenewRequest, Request, Send, SendRequest,
+};
 pub use sale::{Address, Background, Customer, Exit, Line, LineKind, Page, Sale, UseCase};
 pub use stage::{Closing, Consumer, Failure, FailureCode, Pair, Refusal, Refused, Stage, Status};
 pub use tree::Tree;

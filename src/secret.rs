@@ -1,1 +1,0 @@
-//! Seal, open, blind index, tokens: pure functions of bytes under keys derived from one secret.
