@@ -5,6 +5,7 @@ mod callbacks;
 mod contract;
 mod control;
 mod faults;
+mod merchant;
 mod orders;
 mod sessions;
 
