@@ -43,7 +43,7 @@ use crate::random::Random;
 use world::World;
 
 /// Longer than any client keeps an idle connection: the server must not be the one to close it.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
+const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
 /// How the simulator is set up.
 #[derive(Clone, Debug)]

@@ -41,12 +41,12 @@ impl Merchant {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let replies = Arc::new(Mutex::new(VecDeque::new()));
-        let (hear, heard) = mpsc::unbounded_channel();
-        let (give_up, given_up) = mpsc::unbounded_channel();
+        let (calls, heard) = mpsc::unbounded_channel();
+        let (gone, given_up) = mpsc::unbounded_channel();
         let told = replies.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, told.clone(), hear.clone(), give_up.clone()));
+                tokio::spawn(serve(stream, told.clone(), calls.clone(), gone.clone()));
             }
         });
         Self {
@@ -81,8 +81,8 @@ async fn within<T>(something: impl Future<Output = Option<T>>) -> T {
 async fn serve(
     mut stream: TcpStream,
     replies: Arc<Mutex<VecDeque<Reply>>>,
-    hear: mpsc::UnboundedSender<Heard>,
-    give_up: mpsc::UnboundedSender<()>,
+    calls: mpsc::UnboundedSender<Heard>,
+    gone: mpsc::UnboundedSender<()>,
 ) {
     let mut bytes = Vec::new();
     let (head, body) = loop {
@@ -109,7 +109,7 @@ async fn serve(
         .unwrap_or(Reply::Status(200));
     let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let body = serde_json::from_str(&body).unwrap_or_default();
-    let _ = hear.send(Heard { target, head, body });
+    let _ = calls.send(Heard { target, head, body });
     let answer = match reply {
         Reply::Status(status) => format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n"),
         Reply::Redirect(to) => {
@@ -122,7 +122,7 @@ async fn serve(
         Reply::HangUp => return,
         Reply::Silence => {
             let _ = stream.read(&mut [0; 16]).await;
-            let _ = give_up.send(());
+            let _ = gone.send(());
             return;
         }
     };
