@@ -3,6 +3,7 @@
 
 mod contact;
 mod delivery;
+mod draft;
 mod event;
 mod expiry;
 mod fault;
@@ -19,6 +20,8 @@ mod sale;
 mod send;
 mod shape;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tree;
 mod walk;
