@@ -222,6 +222,25 @@ fn both_print_masked() {
 }
 
 #[test]
+fn a_printed_request_names_nobody() {
+    let mut body = super::body();
+    for (pointer, value) in [
+        ("/billing_address/street_address", "1 High Street"),
+        ("/billing_address/postal_code", "SW1A 1AA"),
+        ("/customer/date_of_birth", "1990-02-28"),
+    ] {
+        super::set(&mut body, pointer, value.into());
+    }
+    let printed = format!("{:?}", super::taken(&body));
+    assert!(printed.contains("j***@example.com"), "{printed}");
+    for secret in [
+        "Jo\"", "Bloggs", "jo@", "900123", "900124", "High", "SW1A", "1990",
+    ] {
+        assert!(!printed.contains(secret), "{secret}");
+    }
+}
+
+#[test]
 fn masks_show_no_more_than_they_say() {
     assert_eq!(mask::email("jo@example.com"), "j***@example.com");
     assert_eq!(mask::email("é@example.com"), "é***@example.com");
