@@ -233,7 +233,7 @@ fn split(digits: &str) -> Option<(u16, &str)> {
 /// the punctuation that people write into one number.
 fn digits(text: &str) -> Option<(bool, String)> {
     let text = text.trim_matches([' ', '\u{a0}']);
-    let (international, rest) = match text.strip_prefix('+') {
+    let (international, rest) = match text.strip_prefix('+').or(text.strip_prefix("(+")) {
         Some(rest) => (true, rest),
         None => (false, text),
     };

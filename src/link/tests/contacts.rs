@@ -61,6 +61,7 @@ fn an_address_is_a_dot_atom_at_a_domain_of_two_labels() {
 fn phones_come_in_national_and_international_form() {
     for (text, country, e164) in [
         ("+44 7700 900123", "GB", "+447700900123"),
+        ("(+44) 7700 900123", "SE", "+447700900123"),
         ("07700 900123", "GB", "+447700900123"),
         ("7700900123", "GB", "+447700900123"),
         ("+44 (0)7700 900-123", "SE", "+447700900123"),

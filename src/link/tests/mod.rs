@@ -1,6 +1,7 @@
 //! What callers may say and what is answered: rule by rule, and for everything that chance makes.
 
 mod contacts;
+mod grammar;
 mod mutations;
 mod properties;
 mod requests;
@@ -10,7 +11,7 @@ mod sums;
 
 use jiff::Timestamp;
 
-use super::{Code, Defaults, Fault, LineKind, Request, Tree};
+use super::{Code, Defaults, Fault, LineKind, Request, Tree, place};
 
 /// A tree as JSON is written; negative numbers in parentheses.
 macro_rules! tree {
@@ -27,15 +28,8 @@ pub(super) fn now() -> Timestamp {
     "2026-11-24T08:00:00Z".parse().unwrap()
 }
 
-pub(super) const MARKETS: &str = "SE/SEK NO/NOK FI/EUR DK/DKK GB/GBP DE/EUR NL/EUR AT/EUR CH/CHF \
-                                  US/USD ES/EUR FR/EUR BE/EUR PL/PLN";
-
 pub(super) fn defaults() -> Defaults {
-    let markets: Vec<(String, String)> = MARKETS
-        .split_whitespace()
-        .map(|pair| pair.split_once('/').unwrap())
-        .map(|(country, currency)| (country.to_owned(), currency.to_owned()))
-        .collect();
+    let markets = place::markets(place::MARKETS).unwrap();
     Defaults {
         country: Some("GB".into()),
         currency: Some("GBP".into()),

@@ -403,6 +403,19 @@ fn places_are_markets() {
 }
 
 #[test]
+fn markets_are_pairs_of_existing_codes() {
+    let markets = place::markets(place::MARKETS).unwrap();
+    assert_eq!(markets.len(), 14);
+    assert_eq!(
+        place::markets(" gb/gbp "),
+        Some(vec![("GB".into(), "GBP".into())])
+    );
+    for bad in ["", "GB", "GB/XYZ", "ZZ/EUR", "GB/GBP,SE/SEK", "GB:GBP"] {
+        assert_eq!(place::markets(bad), None, "{bad}");
+    }
+}
+
+#[test]
 fn streets_are_written_one_way() {
     let mut body = with("/billing_address/street_address", "1 High Street".into());
     set(&mut body, "/billing_address/street_number", "1".into());
