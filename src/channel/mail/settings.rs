@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lettre::Address;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::extension::ClientId;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::SecretString;
 use tokio_rustls::TlsConnector;
-use url::Url;
 
 /// A session carries at most so many mails; servers that rate by connection like it.
 pub(super) const MAILS_PER_SESSION: u32 = 100;
@@ -78,46 +78,46 @@ pub struct MailSettings {
     pub connections: usize,
 }
 
-/// The settings as they were found.
-#[derive(Clone, Copy, Debug)]
-pub struct Given<'a> {
-    /// `SMTP_URL`
-    pub smtp_url: &'a str,
-    /// `MAIL_FROM`: `pay@example.com` or `Shop <pay@example.com>`
-    pub mail_from: Option<&'a str>,
-    /// `MAIL_REPLY_TO`
-    pub reply_to: Option<&'a str>,
-    /// `SMTP_HELO`, or the public host
-    pub helo: &'a str,
-    /// `PAYLINK_ALLOW_INSECURE_SMTP`
-    pub allow_insecure: bool,
+/// Which server, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Name or address; also the name that its certificate must have.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// User name and password.
+    pub credentials: Option<(String, SecretString)>,
 }
 
+/// A display name, where there is one, and an address.
+pub type Sender = (Option<String>, String);
+
 impl MailSettings {
-    /// Reads the settings and, where TLS may be spoken, the trusted certificates. Each fault is a
-    /// setting's name and a sentence that says what would be right; never a password.
-    pub fn parse(given: &Given) -> Result<Self, Vec<(&'static str, String)>> {
+    /// Puts the settings together and, where TLS may be spoken, reads the trusted certificates.
+    /// Each fault is a setting's name and a sentence that says what would be right.
+    pub fn new(
+        server: Server,
+        greeting: &str,
+        from: Sender,
+        reply_to: Option<Sender>,
+    ) -> Result<Self, Vec<(&'static str, String)>> {
         let mut faults = Vec::new();
-        let server = server(given.smtp_url, given.allow_insecure)
-            .map_err(|sentence| faults.push(("SMTP_URL", sentence)));
-        let from = given
-            .mail_from
-            .ok_or_else(|| "is required with SMTP_URL".to_owned())
-            .and_then(mailbox)
-            .map_err(|sentence| faults.push(("MAIL_FROM", sentence)));
-        let reply_to = given
-            .reply_to
+        let from = mailbox(from).map_err(|sentence| faults.push(("MAIL_FROM", sentence)));
+        let reply_to = reply_to
             .map(mailbox)
             .transpose()
             .map_err(|sentence| faults.push(("MAIL_REPLY_TO", sentence)));
-        let helo = helo(given.helo).map_err(|sentence| faults.push(("SMTP_HELO", sentence)));
-        let (Ok(server), Ok(from), Ok(reply_to), Ok(helo)) = (server, from, reply_to, helo) else {
-            return Err(faults);
+        let helo = helo(greeting).map_err(|sentence| faults.push(("SMTP_HELO", sentence)));
+        let roots = match server.security {
+            Security::None => Ok(RootCertStore::empty()),
+            Security::Implicit | Security::Required | Security::Opportunistic => {
+                native_roots().map_err(|sentence| faults.push(("SSL_CERT_FILE", sentence)))
+            }
         };
-        let roots = if server.security == Security::None {
-            RootCertStore::empty()
-        } else {
-            native_roots().map_err(|sentence| vec![("SSL_CERT_FILE", sentence)])?
+        let (Ok(from), Ok(reply_to), Ok(helo), Ok(roots)) = (from, reply_to, helo, roots) else {
+            return Err(faults);
         };
         Ok(Self {
             host: server.host,
@@ -149,71 +149,6 @@ impl MailSettings {
     }
 }
 
-struct Server {
-    host: String,
-    port: u16,
-    security: Security,
-    credentials: Option<(String, SecretString)>,
-}
-
-fn server(text: &str, allow_insecure: bool) -> Result<Server, String> {
-    let url = Url::parse(text.trim()).map_err(|cause| format!("is not a URL: {cause}"))?;
-    let host = match url.host() {
-        Some(url::Host::Ipv6(address)) => address.to_string(),
-        Some(host) => host.to_string(),
-        None => String::new(),
-    };
-    if host.is_empty() {
-        return Err("names no host: smtps://user:password@mail.example.com".into());
-    }
-    if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
-        return Err("must end after host, port and ?tls=".into());
-    }
-    let mut tls = None;
-    for (name, value) in url.query_pairs() {
-        if name != "tls" || tls.replace(value.into_owned()).is_some() {
-            return Err("knows only the one parameter tls".into());
-        }
-    }
-    let security = match (url.scheme(), tls.as_deref()) {
-        ("smtps", None) => Security::Implicit,
-        ("smtps", Some(_)) => return Err("smtps:// is always TLS: leave out tls=".into()),
-        ("smtp", None | Some("required")) => Security::Required,
-        ("smtp", Some("opportunistic")) => Security::Opportunistic,
-        ("smtp", Some("none")) => Security::None,
-        ("smtp", Some(_)) => return Err("tls must be required, opportunistic or none".into()),
-        _ => return Err("must begin with smtps:// or smtp://".into()),
-    };
-    let user =
-        decoded(url.username()).ok_or("has a user name that is not percent-encoded UTF-8")?;
-    let password = decoded(url.password().unwrap_or_default())
-        .ok_or("has a password that is not percent-encoded UTF-8")?;
-    let credentials = match (user.is_empty(), password.is_empty()) {
-        (true, true) => None,
-        (false, false) => Some((user, SecretString::from(password))),
-        _ => return Err("needs both user name and password, or neither".into()),
-    };
-    if security == Security::None && !loopback(&host) {
-        if credentials.is_some() {
-            return Err("tls=none would send the password in the clear: only on loopback".into());
-        }
-        if !allow_insecure {
-            return Err("tls=none needs PAYLINK_ALLOW_INSECURE_SMTP=1 or a loopback host".into());
-        }
-    }
-    let port = url.port().unwrap_or(match security {
-        Security::Implicit => 465,
-        Security::Required | Security::Opportunistic => 587,
-        Security::None => 25,
-    });
-    Ok(Server {
-        host,
-        port,
-        security,
-        credentials,
-    })
-}
-
 fn loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host
@@ -221,40 +156,16 @@ fn loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Percent-decoding; absent where `%` is not followed by two hex digits, or the bytes are not UTF-8
-/// or hold a control character (no mechanism could carry a NUL).
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        if *first == b'%' {
-            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
-            if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                return None;
-            }
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.chars().any(char::is_control))
-}
-
-fn mailbox(text: &str) -> Result<Mailbox, String> {
+fn mailbox((name, address): Sender) -> Result<Mailbox, String> {
     // lettre panics on these in a display name
-    if text.chars().any(char::is_control) {
+    if name.iter().any(|name| name.chars().any(char::is_control)) {
         return Err("must not hold control characters".into());
     }
-    let mailbox: Mailbox = text
-        .trim()
+    let email: Address = address
         .parse()
         .map_err(|_| "must be pay@example.com or Shop <pay@example.com>".to_owned())?;
-    if AsRef::<str>::as_ref(&mailbox.email).is_ascii() {
-        Ok(mailbox)
+    if AsRef::<str>::as_ref(&email).is_ascii() {
+        Ok(Mailbox::new(name, email))
     } else {
         Err("must be an ASCII address (a domain in its xn-- form)".into())
     }
@@ -299,67 +210,23 @@ fn native_roots() -> Result<RootCertStore, String> {
 mod tests {
     use super::*;
 
-    fn fault(url: &str) -> String {
-        server(url, false).err().unwrap_or_default()
+    fn plain() -> Server {
+        Server {
+            host: "127.0.0.1".into(),
+            port: 25,
+            security: Security::None,
+            credentials: None,
+        }
     }
 
     #[test]
-    fn urls_of_every_kind() {
-        let it = server("smtps://us%40er:p%3Aa%25ss@mail.example.com", false).unwrap();
-        assert_eq!(
-            (it.host.as_str(), it.port, it.security),
-            ("mail.example.com", 465, Security::Implicit)
-        );
-        let (user, password) = it.credentials.unwrap();
-        assert_eq!(user, "us@er");
-        assert_eq!(secrecy::ExposeSecret::expose_secret(&password), "p:a%ss");
-        let it = server("smtp://mail.example.com:2525?tls=opportunistic", false).unwrap();
-        assert_eq!((it.port, it.security), (2525, Security::Opportunistic));
-        let it = server("smtp://mail.example.com", false).unwrap();
-        assert_eq!((it.port, it.security), (587, Security::Required));
-        let it = server("smtp://u:p@[::1]:25?tls=none", false).unwrap();
-        assert_eq!((it.host.as_str(), it.security), ("::1", Security::None));
-        assert!(server("smtp://relay.example.com?tls=none", true).is_ok());
-    }
-
-    #[test]
-    fn faults_say_what_would_be_right() {
-        assert!(fault("smtp://relay.example.com?tls=none").contains("PAYLINK_ALLOW_INSECURE_SMTP"));
-        assert!(server("smtp://u:p@relay.example.com?tls=none", true).is_err());
-        assert!(fault("http://mail.example.com").contains("smtps://"));
-        assert!(fault("smtp://mail.example.com?tls=maybe").contains("opportunistic"));
-        assert!(fault("smtps://mail.example.com?tls=none").contains("always TLS"));
-        assert!(fault("smtp://user@mail.example.com").contains("both"));
-        assert!(fault("smtp://us%0Aer:p@mail.example.com").contains("user name"));
-        assert!(fault("smtp://user:p%zz@mail.example.com").contains("password"));
-        assert!(fault("smtp://mail.example.com/path").contains("must end"));
-        let given = Given {
-            smtp_url: "mail.example.com",
-            mail_from: Some("Sh\nop <pay@example.com>"),
-            reply_to: Some("nobody"),
-            helo: "bad host",
-            allow_insecure: false,
-        };
-        let names: Vec<_> = MailSettings::parse(&given)
-            .err()
-            .unwrap()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        assert_eq!(
-            names,
-            ["SMTP_URL", "MAIL_FROM", "MAIL_REPLY_TO", "SMTP_HELO"]
-        );
-        let missing = Given {
-            smtp_url: "smtp://127.0.0.1?tls=none",
-            mail_from: None,
-            reply_to: None,
-            helo: "x",
-            ..given
-        };
-        assert_eq!(
-            MailSettings::parse(&missing).err().unwrap()[0].0,
-            "MAIL_FROM"
-        );
+    fn faults_are_told_together() {
+        let from = (Some("Sh\nop".into()), "pay@example.com".into());
+        let reply_to = Some((None, "nobody".into()));
+        let faults = MailSettings::new(plain(), "bad host", from, reply_to).err();
+        let names: Vec<_> = faults.iter().flatten().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["MAIL_FROM", "MAIL_REPLY_TO", "SMTP_HELO"]);
+        let from = (Some("Shop".into()), "pay@example.com".into());
+        assert!(MailSettings::new(plain(), "pay.example.com", from, None).is_ok());
     }
 }
