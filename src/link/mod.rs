@@ -19,8 +19,6 @@ mod request;
 mod sale;
 mod send;
 mod shape;
-#[cfg(test)]
-pub(crate) mod sample;
 mod stage;
 #[cfg(test)]
 mod tests;
