@@ -4,21 +4,30 @@
 mod contact;
 mod delivery;
 mod event;
+mod expiry;
 mod fault;
+pub mod grammar;
 mod ids;
+mod lines;
 pub mod mask;
+pub mod money;
 mod observation;
 mod payment;
+pub mod place;
 mod request;
 mod sale;
+mod send;
+mod shape;
 #[cfg(test)]
 pub(crate) mod sample;
 mod stage;
+mod text;
 mod tree;
+mod walk;
 
 use jiff::Timestamp;
 
-pub use contact::{Email, Phone};
+pub use contact::{Email, Phone, warm};
 pub use delivery::{Channel, Delivery, DeliveryStatus, Reason, ReasonCode, Recipient};
 pub use event::EventKind;
 pub use fault::{Code, Fault};

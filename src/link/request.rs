@@ -5,11 +5,15 @@
 use jiff::Timestamp;
 
 use super::delivery::Recipient;
-use super::fault::Fault;
-use super::sale::{LineKind, Page, Sale};
+use super::fault::{Code, Fault};
+use super::grammar::{self, Member};
+use super::sale::{Address, Customer, LineKind, Page, Sale, UseCase, words};
+use super::send::{self, Billing};
+use super::shape::said;
 use super::stage::Closing;
 use super::tree::Tree;
-use super::{Link, sale::words};
+use super::walk::Walk;
+use super::{Link, expiry, lines, place};
 
 /// What the settings say where a request is silent, and what this installation can do.
 #[derive(Clone, Debug)]
@@ -109,8 +113,44 @@ impl Request {
     /// # Errors
     /// All faults, never none.
     pub fn parse(body: &Tree, defaults: &Defaults, now: Timestamp) -> Result<Self, Vec<Fault>> {
-        let _ = (body, defaults, now);
-        unimplemented!("follows")
+        let country = country(body, defaults);
+        let mut walk = Walk::new(country.as_deref(), defaults.loopback);
+        walk.members(body, grammar::CREATE);
+        if !matches!(body, Tree::Map(_)) {
+            return walk.finish(None);
+        }
+        let sale = sale(
+            body,
+            grammar::CREATE,
+            country.as_deref(),
+            defaults,
+            &mut walk,
+        );
+        let billing = Billing::read(body, &walk);
+        let send = send::sends(body, &billing, defaults, &mut walk);
+        let wanted_end = expiry::end(body, now, &mut walk);
+        let whole = sale.and_then(|sale| {
+            let page = match body.get("page") {
+                Some(page) => Page::from_tree(page)?,
+                None => Page::default(),
+            };
+            Some(Self {
+                auto_capture: body
+                    .flag("auto_capture")
+                    .unwrap_or_else(|| sale.use_case.auto_capture()),
+                page,
+                metadata: body.get("metadata").map(pairs).unwrap_or_default(),
+                agent: body.text("agent").map(str::to_owned),
+                send,
+                wanted_end,
+                on_duplicate: body
+                    .text("on_duplicate")
+                    .and_then(OnDuplicate::from_word)
+                    .unwrap_or_default(),
+                sale,
+            })
+        });
+        walk.finish(whole)
     }
 }
 
@@ -120,8 +160,14 @@ impl SendRequest {
     /// # Errors
     /// All faults, never none.
     pub fn parse(body: &Tree, sale: &Sale, defaults: &Defaults) -> Result<Self, Vec<Fault>> {
-        let _ = (body, sale, defaults);
-        unimplemented!("follows")
+        let mut walk = Walk::new(Some(&sale.country), defaults.loopback);
+        walk.members(body, grammar::DELIVER);
+        let billing = Billing::of(sale.billing.as_ref());
+        let send = send::send(body, &billing, defaults, &mut walk);
+        walk.finish(send.map(|send| Self {
+            send,
+            agent: body.text("agent").map(str::to_owned),
+        }))
     }
 }
 
@@ -131,14 +177,20 @@ impl DisableRequest {
     /// # Errors
     /// All faults, never none.
     pub fn parse(body: &Tree) -> Result<Self, Vec<Fault>> {
-        let _ = body;
-        unimplemented!("follows")
+        let mut walk = Walk::new(None, false);
+        walk.members(body, grammar::DISABLE);
+        walk.finish(Some(Self {
+            reason: body.text("reason").and_then(Closing::from_word),
+            note: said(body, "note"),
+        }))
     }
 }
 
 impl RenewRequest {
     /// Checks `{expires_in?, expires_at?, send?, sale?}` and makes of it and of the old link the
-    /// whole request for the new one.
+    /// whole request for the new one. A given `sale` takes the place of the old one whole; only
+    /// reference, use case, country, currency and locale come from the old one where it is silent.
+    /// Page, metadata, agent and capture are the old link's.
     ///
     /// # Errors
     /// All faults, never none.
@@ -148,7 +200,227 @@ impl RenewRequest {
         defaults: &Defaults,
         now: Timestamp,
     ) -> Result<Request, Vec<Fault>> {
-        let _ = (body, old, defaults, now);
-        unimplemented!("follows")
+        let defaults = Defaults {
+            country: Some(old.sale.country.clone()),
+            currency: Some(old.sale.currency.clone()),
+            locale: Some(old.sale.locale.clone()),
+            ..defaults.clone()
+        };
+        let given = body.get("sale").map(|given| with_old(given, &old.sale));
+        let country = match &given {
+            Some(given) => country(given, &defaults),
+            None => Some(old.sale.country.clone()),
+        };
+        let mut walk = Walk::new(country.as_deref(), defaults.loopback);
+        walk.members(body, grammar::RENEW);
+        let (sale, billing) = match &given {
+            None => (
+                Some(old.sale.clone()),
+                Billing::of(old.sale.billing.as_ref()),
+            ),
+            Some(given) => walk.at("sale", |walk| {
+                let sale = sale(given, grammar::SALE, country.as_deref(), &defaults, walk);
+                (sale, Billing::read(given, walk))
+            }),
+        };
+        let send = send::sends(body, &billing, &defaults, &mut walk);
+        let wanted_end = expiry::end(body, now, &mut walk);
+        walk.finish(sale.map(|sale| Request {
+            sale,
+            page: old.page.clone(),
+            auto_capture: old.auto_capture,
+            metadata: old.metadata.clone(),
+            agent: old.agent.clone(),
+            send,
+            wanted_end,
+            on_duplicate: OnDuplicate::Refuse,
+        }))
     }
+}
+
+/// A given sale with the old one's reference and use case, where it does not say its own.
+fn with_old(given: &Tree, old: &Sale) -> Tree {
+    let Tree::Map(members) = given else {
+        return given.clone();
+    };
+    let mut members = members.clone();
+    let mut fill = |names: &[&str], word: &str| {
+        if names.iter().all(|name| given.get(name).is_none())
+            && let Some(name) = names.first()
+        {
+            members.retain(|(it, _)| it != name);
+            members.push(((*name).to_owned(), Tree::Text(word.to_owned())));
+        }
+    };
+    fill(&["reference", "merchant_reference1"], &old.reference);
+    fill(&["use_case"], old.use_case.as_str());
+    Tree::Map(members)
+}
+
+/// The purchase country as far as it is one, for phones and tax.
+fn country(body: &Tree, defaults: &Defaults) -> Option<String> {
+    match body.get("purchase_country") {
+        None => defaults.country.clone(),
+        Some(Tree::Text(text)) => place::country(text).ok(),
+        Some(_) => None,
+    }
+}
+
+/// The sale of a body whose members were walked by the grammar `members`. Faults go to `walk`;
+/// `None` only where there is one.
+fn sale(
+    body: &Tree,
+    members: &'static [Member],
+    country: Option<&str>,
+    defaults: &Defaults,
+    walk: &mut Walk,
+) -> Option<Sale> {
+    let reference = reference(body, walk);
+    let market = market(body, defaults, walk);
+    let locale = match body.get("locale") {
+        Some(Tree::Text(text)) => place::locale(text).ok(),
+        Some(_) => None,
+        None => or_setting(defaults.locale.as_ref(), "locale", "DEFAULT_LOCALE", walk),
+    };
+    for name in ["billing_address", "shipping_address"] {
+        if let Some(address) = body.get(name) {
+            walk.at(name, |walk| streets(address, walk));
+        }
+    }
+    let bill = lines::bill(body, members, reference, country, defaults, walk);
+    let bill = bill?;
+    let (country, currency) = market?;
+    let address = |name| {
+        body.get(name)
+            .map(|address| Address::read(address, &country))
+    };
+    Some(Sale {
+        reference: reference?.to_owned(),
+        use_case: match body.text("use_case") {
+            Some(word) => UseCase::from_word(word)?,
+            None => UseCase::Telesales,
+        },
+        currency,
+        locale: locale?,
+        order_amount: bill.order_amount,
+        order_tax_amount: bill.order_tax_amount,
+        lines: bill.lines,
+        billing: address("billing_address"),
+        shipping: address("shipping_address"),
+        customer: body.get("customer").map(Customer::read),
+        extras: body.only(grammar::SALE_EXTRAS),
+        country,
+    })
+}
+
+/// `reference`, or KCO's name for it.
+fn reference<'a>(body: &'a Tree, walk: &mut Walk) -> Option<&'a str> {
+    let (ours, theirs) = (body.get("reference"), body.get("merchant_reference1"));
+    match (ours, theirs) {
+        (None, None) => {
+            walk.fault_at("reference", Code::Required, "this member is required");
+        }
+        (Some(ours), Some(theirs)) if ours != theirs => {
+            walk.fault_at(
+                "merchant_reference1",
+                Code::Conflict,
+                "is another name for reference and must be equal to it, or be left out",
+            );
+        }
+        _ => {}
+    }
+    match ours.or(theirs) {
+        Some(Tree::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// A setting's value, or the fault that neither it nor the member is there.
+fn or_setting(
+    setting: Option<&String>,
+    member: &str,
+    name: &str,
+    walk: &mut Walk,
+) -> Option<String> {
+    if setting.is_none() {
+        walk.fault_at(
+            member,
+            Code::Required,
+            format!("is required, because no {name} is set"),
+        );
+    }
+    setting.cloned()
+}
+
+/// Country and currency, where Klarna sells in that pair (`contract.md`, Markets).
+fn market(body: &Tree, defaults: &Defaults, walk: &mut Walk) -> Option<(String, String)> {
+    let upper = |name, length| match body.get(name) {
+        Some(Tree::Text(text)) => {
+            let sound = text.len() == length && text.bytes().all(|b| b.is_ascii_alphabetic());
+            Some(sound.then(|| text.to_ascii_uppercase()))
+        }
+        Some(_) => Some(None),
+        None => None,
+    };
+    let country = upper("purchase_country", 2).unwrap_or_else(|| {
+        let setting = defaults.country.as_ref();
+        or_setting(setting, "purchase_country", "DEFAULT_COUNTRY", walk)
+    });
+    let currency = upper("purchase_currency", 3).unwrap_or_else(|| {
+        let setting = defaults.currency.as_ref();
+        or_setting(setting, "purchase_currency", "DEFAULT_CURRENCY", walk)
+    });
+    let markets = &defaults.markets;
+    let known = country
+        .as_ref()
+        .filter(|country| markets.iter().any(|(it, _)| it == *country));
+    if country.is_some() && known.is_none() {
+        walk.fault_at(
+            "purchase_country",
+            Code::UnsupportedCountry,
+            "must be one of the countries in KLARNA_MARKETS",
+        );
+    }
+    // without a country of ours, any currency of ours will do: one cause, one fault
+    let paired = |currency: &String| {
+        markets
+            .iter()
+            .any(|(place, money)| money == currency && known.is_none_or(|known| known == place))
+    };
+    if currency.as_ref().is_some_and(|currency| !paired(currency)) {
+        walk.fault_at(
+            "purchase_currency",
+            Code::UnsupportedCurrency,
+            "must be the currency that KLARNA_MARKETS has for the purchase country",
+        );
+        return None;
+    }
+    known.cloned().zip(currency)
+}
+
+/// KCO: `street_name` and `street_number` are not combined with `street_address`.
+fn streets(address: &Tree, walk: &mut Walk) {
+    if said(address, "street_address").is_none() {
+        return;
+    }
+    for name in ["street_name", "street_number"] {
+        if said(address, name).is_some() {
+            walk.fault_at(
+                name,
+                Code::Conflict,
+                "cannot be combined with street_address",
+            );
+        }
+    }
+}
+
+fn pairs(metadata: &Tree) -> Vec<(String, String)> {
+    metadata
+        .members()
+        .iter()
+        .filter_map(|(name, value)| match value {
+            Tree::Text(value) => Some((name.clone(), value.clone())),
+            _ => None,
+        })
+        .collect()
 }

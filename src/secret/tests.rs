@@ -14,7 +14,9 @@ fn vault() -> Vault {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |all, b| format!("{all}{b:02x}"))
 }
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -191,8 +193,8 @@ fn a_key_file_is_made_once_and_read_ever_after() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600);
+        let bits = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(bits, 0o600);
     }
     let read = KeyFile::open_or_create(&path, &Random::os()).unwrap();
     assert!(!read.created);
