@@ -40,10 +40,7 @@ static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 /// One of them.
-pub async fn asset(
-    request: HttpRequest,
-    name: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+pub async fn asset(request: HttpRequest, name: web::Path<String>) -> Result<HttpResponse, Problem> {
     let (asset, tag) = ASSETS
         .iter()
         .zip(TAGS.iter())
@@ -54,9 +51,10 @@ pub async fn asset(
     } else {
         HttpResponse::Ok()
     };
-    answer
-        .insert_header((ETAG, tag.as_str()))
-        .insert_header((CACHE_CONTROL, "public, max-age=300, stale-while-revalidate=86400"));
+    answer.insert_header((ETAG, tag.as_str())).insert_header((
+        CACHE_CONTROL,
+        "public, max-age=300, stale-while-revalidate=86400",
+    ));
     if has_already(request.headers(), tag) {
         return Ok(answer.finish());
     }

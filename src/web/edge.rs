@@ -20,7 +20,8 @@ const HEADERS: usize = 32 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What pages and answers may do in a browser unless the handler says otherwise: nothing.
-const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+const POLICY: &str =
+    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// How many requests are being answered.
 #[derive(Default)]
@@ -61,7 +62,7 @@ pub async fn edge(
         str::to_owned,
     );
     let span = tracing::info_span!("request", request_id = %id, method = %request.method());
-    let passage = state.in_flight.enter(state.settings.in_flight);
+    let passage = state.in_flight.enter(super::IN_FLIGHT);
     let full = passage.is_none() && !is_probe(request.path());
     let response = async {
         if full {
@@ -129,7 +130,11 @@ fn finished(
     default(header::X_FRAME_OPTIONS, "DENY");
     default(
         HeaderName::from_static("cross-origin-resource-policy"),
-        if path_is_public { "cross-origin" } else { "same-origin" },
+        if path_is_public {
+            "cross-origin"
+        } else {
+            "same-origin"
+        },
     );
     default(header::CACHE_CONTROL, "no-store");
     if state.base.starts_with("https://") {
@@ -160,5 +165,6 @@ fn count(response: &ServiceResponse<BoxBody>, begun: Instant) {
     tracing::debug!(route, status, took_us = took.as_micros(), "answered");
     metrics::counter!("paylink_http_requests_total", "route" => route.clone(), "status" => status.to_string())
         .increment(1);
-    metrics::histogram!("paylink_http_request_seconds", "route" => route).record(took.as_secs_f64());
+    metrics::histogram!("paylink_http_request_seconds", "route" => route)
+        .record(took.as_secs_f64());
 }

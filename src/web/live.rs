@@ -283,8 +283,6 @@ pub(super) fn may_see(filter: &EventFilter, event: &StoredEvent) -> bool {
         .store
         .as_ref()
         .is_none_or(|own| event.store.as_ref() == Some(own));
-    let actor = filter
-        .actor
-        .is_none_or(|own| event.created_by == Some(own));
+    let actor = filter.actor.is_none_or(|own| event.created_by == Some(own));
     store && actor
 }

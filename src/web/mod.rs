@@ -12,6 +12,7 @@ mod docs;
 mod edge;
 mod headers;
 mod live;
+mod metering;
 mod openapi;
 mod pages;
 mod probes;
@@ -19,12 +20,12 @@ pub mod problem;
 mod query;
 mod refusal;
 mod route;
+mod schema;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -37,42 +38,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flow::House;
 
-/// Whether the worker of this process is alive.
-pub type Pulse = Arc<dyn Fn() -> bool + Send + Sync>;
-
-/// Choices of the operator that only this room asks for.
-#[derive(Clone)]
+/// Choices that only this room asks for.
+#[derive(Clone, Debug)]
 pub struct WebSettings {
-    /// `PAYLINK_LISTEN`: `host:port`; port 0 takes a free one.
-    pub listen: String,
     /// `PAYLINK_PUBLIC_URL`; URLs are built from it, never from `Host`.
     pub public_url: String,
-    /// Threads that speak HTTP; absent = one per core.
-    pub workers: Option<usize>,
-    /// Requests that may be in work at once; over it 503 `overloaded`. Streams do not count.
-    pub in_flight: usize,
-    /// Live streams that may be open at once.
-    pub streams: usize,
-    /// What `/metrics` prints.
-    pub metrics: Option<PrometheusHandle>,
-    /// Asked by `/readyz`; absent where this process has no worker.
-    pub worker: Option<Pulse>,
+    /// Whether this process does the background work: `/readyz` then looks whether it gets done.
+    pub worker: bool,
 }
 
-impl WebSettings {
-    /// The usual ones.
-    pub fn new(listen: impl Into<String>, public_url: impl Into<String>) -> Self {
-        Self {
-            listen: listen.into(),
-            public_url: public_url.into(),
-            workers: None,
-            in_flight: 512,
-            streams: 20_000,
-            metrics: None,
-            worker: None,
-        }
-    }
-}
+/// R12, everything bounded. Requests that may be in work at once; over it 503 `overloaded`.
+const IN_FLIGHT: usize = 512;
+/// Live streams that may be open at once.
+const STREAMS: usize = 20_000;
+/// Time for a client to send its headers.
+const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+/// An idle connection is kept this long.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What every handler can reach.
 pub struct State {
@@ -86,6 +68,7 @@ pub struct State {
     stopping: CancellationToken,
     /// The OpenAPI document.
     document: String,
+    metrics: Option<PrometheusHandle>,
 }
 
 impl State {
@@ -93,8 +76,9 @@ impl State {
         let base = settings.public_url.trim_end_matches('/').to_owned();
         let stopping = CancellationToken::new();
         Self {
-            hub: live::Hub::start(&house, settings.streams, stopping.clone()),
+            hub: live::Hub::start(&house, STREAMS, stopping.clone()),
             document: openapi::document(&base),
+            metrics: metering::handle(),
             base,
             keys: auth::KeyCache::default(),
             in_flight: edge::InFlight::default(),
@@ -116,9 +100,7 @@ fn routes(config: &mut web::ServiceConfig) {
     for address in open_addresses() {
         config.service(address.build());
     }
-    config
-        .service(docs::swagger())
-        .default_service(web::to(pages::nowhere));
+    config.default_service(web::to(pages::nowhere));
 }
 
 /// What needs no API key.
@@ -130,6 +112,8 @@ fn open_addresses() -> Vec<route::Address> {
         route::at("/readyz").get(probes::ready),
         route::at("/metrics").get(probes::metrics),
         route::at("/openapi.json").get(docs::openapi),
+        route::at("/docs").get(docs::moved),
+        route::at("/docs/{file:.*}").get(docs::swagger),
         route::at("/problems").get(pages::problems),
         route::at("/problems/{code}").get(pages::problem),
         route::at("/assets/{name}").get(assets::asset),
@@ -147,17 +131,15 @@ pub struct Running {
 /// After everything is answered, idle connections have this long to be closed in order.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// Binds, then serves. Call it within the main runtime; `house` holds the handle of the same one.
+/// Serves what comes to `listener`. Call it within the main runtime; `house` holds the handle of
+/// the same one.
 ///
 /// # Errors
-/// Where the address cannot be bound.
-pub fn start(settings: WebSettings, house: House) -> io::Result<Running> {
-    let listener = bind(&settings.listen)?;
+/// Where the socket cannot be used.
+pub fn start(listener: TcpListener, settings: WebSettings, house: House) -> io::Result<Running> {
     let addr = listener.local_addr()?;
-    let workers = settings
-        .workers
-        .or_else(|| std::thread::available_parallelism().ok().map(Into::into))
-        .unwrap_or(2);
+    listener.set_nonblocking(true)?;
+    let workers = std::thread::available_parallelism().map_or(2, Into::into);
     let state = web::Data::new(State::new(settings, house));
     let data = state.clone();
     let server = HttpServer::new(move || {
@@ -169,10 +151,11 @@ pub fn start(settings: WebSettings, house: House) -> io::Result<Running> {
     .workers(workers)
     // an answer is one or two small writes: never let Nagle hold the second
     .tcp_nodelay(true)
-    .keep_alive(Duration::from_secs(15))
-    .client_request_timeout(Duration::from_secs(10))
-    .client_disconnect_timeout(Duration::from_secs(2))
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(HEADERS_WITHIN)
+    .client_disconnect_timeout(PARTING)
     .shutdown_timeout(PARTING.as_secs())
+    // signals are the process's affair
     .disable_signals()
     .listen(listener)?
     .run();
@@ -182,23 +165,6 @@ pub fn start(settings: WebSettings, house: House) -> io::Result<Running> {
         state,
         server: tokio::spawn(server),
     })
-}
-
-fn bind(listen: &str) -> io::Result<TcpListener> {
-    let mut last = io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "the address to listen on names no host",
-    );
-    for addr in listen.to_socket_addrs()? {
-        match TcpListener::bind(addr) {
-            Ok(listener) => {
-                listener.set_nonblocking(true)?;
-                return Ok(listener);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 impl Running {
@@ -215,27 +181,18 @@ impl Running {
 
     /// Stops: not ready, no new connections, what is in work is answered within `grace`, then the
     /// rest is cut.
-    ///
-    /// # Errors
-    /// What the server ended with.
-    pub async fn stop(self, grace: Duration) -> io::Result<()> {
+    pub async fn stop(self, grace: Duration) {
         self.retire();
         let end = Instant::now() + grace;
         self.handle.pause().await;
         while self.state.in_flight.count() > 0 && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let parting = self.handle.stop(true);
-        // the workers themselves wait no longer than PARTING; twice that is a worker that hangs
-        if tokio::time::timeout(PARTING * 2, parting).await.is_err() {
-            self.server.abort();
-            return Ok(());
+        // the workers themselves wait no longer than PARTING; longer than that is one that hangs
+        let parting = tokio::time::timeout(PARTING * 2, self.handle.stop(true)).await;
+        if parting.is_err() {
+            tracing::warn!("a web worker did not stop in time");
         }
-        self.server.await.unwrap_or(Ok(()))
-    }
-
-    /// Ends when the server does, by itself or by a fault.
-    pub async fn ended(&mut self) -> io::Result<()> {
-        (&mut self.server).await.unwrap_or(Ok(()))
+        self.server.abort();
     }
 }

@@ -82,10 +82,14 @@ fn page(state: &State, landing: Landing, facts: &PageFacts) -> Result<HttpRespon
         | Landing::Declined
         | Landing::Error => StatusCode::OK,
     };
-    let text = state.house.templates.page(landing, facts).map_err(|fault| {
-        tracing::error!(%fault, "a page could not be rendered");
-        Problem::new(ProblemCode::InternalError)
-    })?;
+    let text = state
+        .house
+        .templates
+        .page(landing, facts)
+        .map_err(|fault| {
+            tracing::error!(%fault, "a page could not be rendered");
+            Problem::new(ProblemCode::InternalError)
+        })?;
     Ok(html(status, text))
 }
 

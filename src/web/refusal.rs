@@ -57,12 +57,10 @@ impl From<Refusal> for Problem {
             }
             Refusal::Busy => Problem::new(Code::Busy).retry_after(SOON),
             Refusal::RateLimited(wait) => Problem::new(Code::RateLimited).retry_after(wait),
-            Refusal::SendRateLimited(wait) => {
-                Problem::new(Code::SendRateLimited).retry_after(wait)
+            Refusal::SendRateLimited(wait) => Problem::new(Code::SendRateLimited).retry_after(wait),
+            Refusal::KlarnaRefused(id, said) => {
+                Problem::new(Code::KlarnaRefused).link_id(id).klarna(&said)
             }
-            Refusal::KlarnaRefused(id, said) => Problem::new(Code::KlarnaRefused)
-                .link_id(id)
-                .klarna(&said),
             Refusal::KlarnaUnavailable(id, wait) => {
                 let problem = Problem::new(Code::KlarnaUnavailable).retry_after(wait);
                 match id {

@@ -11,6 +11,7 @@ use super::problem::Problem;
 pub struct Address {
     resource: Resource,
     methods: Vec<Method>,
+    #[cfg(test)]
     path: &'static str,
 }
 
@@ -19,6 +20,7 @@ pub fn at(path: &'static str) -> Address {
     Address {
         resource: web::resource(path),
         methods: Vec::new(),
+        #[cfg(test)]
         path,
     }
 }
@@ -65,6 +67,7 @@ impl Address {
     }
 
     /// What it takes.
+    #[cfg(test)]
     pub fn takes(&self) -> (&'static str, &[Method]) {
         (self.path, &self.methods)
     }

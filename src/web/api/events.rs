@@ -129,8 +129,12 @@ pub(in crate::web) fn is_kept(after: i64, head: i64, oldest: Option<i64>) -> boo
 /// The frozen bytes, not parsed again.
 fn frozen(events: Vec<StoredEvent>) -> Result<Vec<Box<RawValue>>, Problem> {
     let raw = |event: StoredEvent| RawValue::from_string(event.json);
-    events.into_iter().map(raw).collect::<Result<_, _>>().map_err(|error| {
-        tracing::error!(%error, "a stored event is not JSON");
-        Problem::new(ProblemCode::InternalError)
-    })
+    events
+        .into_iter()
+        .map(raw)
+        .collect::<Result<_, _>>()
+        .map_err(|error| {
+            tracing::error!(%error, "a stored event is not JSON");
+            Problem::new(ProblemCode::InternalError)
+        })
 }

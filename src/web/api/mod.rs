@@ -21,7 +21,6 @@ use super::refusal::storage;
 use super::route::{Address, at};
 use crate::access::Caller;
 use crate::channel::qr as picture;
-use crate::flow::sees;
 use crate::link::{Delivery, Link, LinkId};
 use crate::store::StoreError;
 use crate::view::{Detail, LinkView};
@@ -69,7 +68,7 @@ async fn visible(
         .await
         .map_err(|error| storage(&error))?;
     found
-        .filter(|(link, _)| sees(caller, link))
+        .filter(|(link, _)| link.mode == caller.mode && caller.sees_link(link))
         .ok_or(Problem::new(ProblemCode::NotFound))
 }
 

@@ -92,7 +92,8 @@ pub async fn renew(
     let key = idempotency(&request, &caller, &tree)?;
     // a repeat names the version that it saw before its first run changed it
     let repeated = first_seen(&state, key.as_ref()).await?.is_some();
-    if !repeated && wanted_version(request.headers(), old.version).is_some_and(|it| it != old.version)
+    if !repeated
+        && wanted_version(request.headers(), old.version).is_some_and(|it| it != old.version)
     {
         return Err(Problem::new(ProblemCode::VersionMismatch));
     }
