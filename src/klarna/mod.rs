@@ -6,30 +6,29 @@ mod error;
 mod gate;
 mod hosts;
 mod qr;
+mod settings;
 mod transport;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::link::{
-    Consumer, Email, Link, OrderNews, Pair, PaymentNews, Phone, Reading, SessionNews, UseCase,
-};
+use crate::link::{Email, Link, OrderNews, Pair, PaymentNews, Phone, Reading, SessionNews};
 use crate::random::Random;
 use error::clean;
 use gate::Bucket;
@@ -39,89 +38,7 @@ use wire::{hpp, kco, om};
 pub use error::KlarnaError;
 pub use gate::Circuit;
 pub use hosts::AllowedHost;
-
-/// Everything that the client is told (`contract.md`, Settings).
-#[derive(Clone, Debug)]
-pub struct KlarnaSettings {
-    /// `KLARNA_API_URL`: scheme, host, port, and a path prefix where there is one.
-    pub base: Url,
-    /// `KLARNA_USERNAME`.
-    pub username: String,
-    /// `KLARNA_PASSWORD`.
-    pub password: SecretString,
-    /// `KLARNA_LINK_HOSTS`: where a returned URL may lead.
-    pub hosts: Vec<AllowedHost>,
-    /// `KLARNA_LINK_SOURCE`.
-    pub source: LinkSource,
-    /// `KLARNA_CREATES_PER_SECOND`: orders (and with each its session) per second; 0 = no limit.
-    pub creates_per_second: u32,
-    /// `MERCHANT_TERMS_URL`.
-    pub terms_url: String,
-    /// `PAYLINK_PUBLIC_URL`, without a slash at its end.
-    pub public_url: String,
-    /// `KLARNA_CHANNEL_TELESALES`: the acquiring channel's word, by default `TELESALES`.
-    pub telesales: String,
-    /// `KLARNA_CHANNEL_IN_STORE`: by default `IN_STORE`.
-    pub in_store: String,
-    /// Whether orders carry a validation URL: not where the public URL is plain http and not
-    /// loopback, see [`KlarnaSettings::can_validate`].
-    pub validation_url: bool,
-    /// How long a connection may take to stand, TLS included; by default 3 s.
-    pub connect_timeout: Duration,
-    /// How long a call may take in all; by default 10 s.
-    pub timeout: Duration,
-}
-
-/// Where the distributed URL is taken from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LinkSource {
-    /// `redirect_url` of the session.
-    #[default]
-    Redirect,
-    /// The text of the picture at `qr_code_url`.
-    Qr,
-}
-
-impl KlarnaSettings {
-    /// Settings with every default, for a Klarna at `base`. A loopback base allows its own host.
-    pub fn new(base: Url, username: String, password: SecretString) -> Self {
-        let own = hosts::loopback(&base)
-            .then(|| AllowedHost::of(&base))
-            .flatten();
-        Self {
-            base,
-            username,
-            password,
-            hosts: own.into_iter().collect(),
-            source: LinkSource::Redirect,
-            creates_per_second: 0,
-            terms_url: String::new(),
-            public_url: String::new(),
-            telesales: "TELESALES".into(),
-            in_store: "IN_STORE".into(),
-            validation_url: false,
-            connect_timeout: Duration::from_secs(3),
-            timeout: Duration::from_secs(10),
-        }
-    }
-
-    /// Whether Klarna takes a validation URL below `public_url` (`contract.md`, Disable).
-    pub fn can_validate(public_url: &Url) -> bool {
-        public_url.scheme() == "https" || hosts::loopback(public_url)
-    }
-
-    fn channel(&self, use_case: UseCase) -> &str {
-        match use_case {
-            UseCase::Telesales => &self.telesales,
-            UseCase::InStore => &self.in_store,
-            UseCase::Ecommerce => "ECOMMERCE",
-        }
-    }
-
-    fn at(&self, path: &str, token: &str) -> String {
-        format!("{}{path}{token}", self.public_url.trim_end_matches('/'))
-    }
-}
+pub use settings::{KlarnaSettings, LinkSource};
 
 /// The client could not be built from its settings.
 #[derive(Debug)]
@@ -178,6 +95,8 @@ pub struct Klarna {
     transport: Transport,
     bucket: Bucket,
     clock: Clock,
+    /// Words of Klarna's that were logged as unknown; links are read often, once is enough.
+    unheard: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Klarna {
@@ -204,6 +123,7 @@ impl Klarna {
             base: settings.base.as_str().trim_end_matches('/').into(),
             settings: Arc::new(settings),
             clock,
+            unheard: Arc::default(),
         })
     }
 
@@ -291,9 +211,12 @@ impl Klarna {
             .and_then(|word| clean(&word, 64))
             .ok_or_else(|| op.unknown("the answer has no status"))?;
         Ok(SessionNews {
-            reading: reading(&raw),
+            reading: hpp::reading(&raw).unwrap_or_else(|| {
+                self.unheard(op, &raw);
+                Reading::Unclear
+            }),
             raw,
-            order: answer.order_id,
+            order: answer.order_id.and_then(|it| clean(&it, 255)),
             klarna_reference: answer.klarna_reference.and_then(|it| clean(&it, 100)),
             updated_at: answer.updated_at,
             expires_at: answer.expires_at,
@@ -332,12 +255,12 @@ impl Klarna {
             .and_then(|word| clean(&word, 64))
             .ok_or_else(|| op.unknown("the answer has no status"))?;
         Ok(OrderNews {
-            order: answer.order_id.unwrap_or_else(|| order.to_owned()),
+            order: named(answer.order_id, order),
             complete: raw.eq_ignore_ascii_case("checkout_complete"),
             raw,
             amount: answer.order_amount,
-            currency: answer.purchase_currency.map(|it| it.to_ascii_uppercase()),
-            merchant_reference2: answer.merchant_reference2,
+            currency: answer.purchase_currency.and_then(|it| currency(&it)),
+            merchant_reference2: answer.merchant_reference2.and_then(|it| clean(&it, 255)),
         })
     }
 
@@ -355,14 +278,17 @@ impl Klarna {
         let op = Op::ReadPayment;
         let url = self.url(op, "/ordermanagement/v1/orders/", order, "")?;
         let answer: om::OrderAnswer = self.get(op, url).await?;
+        if let Err(word) = answer.status() {
+            self.unheard(op, &word);
+        }
         Ok(PaymentNews {
-            order: answer.order_id.clone().unwrap_or_else(|| order.to_owned()),
+            order: named(answer.order_id.clone(), order),
             amount: answer.authorised(),
-            currency: answer
-                .purchase_currency
-                .as_ref()
-                .map(|it| it.to_ascii_uppercase()),
-            merchant_reference2: answer.merchant_reference2.clone(),
+            currency: answer.purchase_currency.as_deref().and_then(currency),
+            merchant_reference2: answer
+                .merchant_reference2
+                .as_deref()
+                .and_then(|it| clean(it, 255)),
             klarna_reference: answer
                 .klarna_reference
                 .as_ref()
@@ -467,10 +393,35 @@ impl Klarna {
         Ok(url)
     }
 
+    /// Logs an unknown status word, the first time it is met (failure-model R9).
+    fn unheard(&self, op: Op, word: &str) {
+        let mut met = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        let word = clean(word, 64).unwrap_or_default();
+        // bounded, should Klarna's side ever answer noise
+        if met.len() < 100 && met.insert(word.clone()) {
+            tracing::warn!(
+                op = op.as_str(),
+                word,
+                "klarna has a status that paylink does not know"
+            );
+        }
+    }
+
     /// A URL for the clerk; one that is not Klarna's is left out, the rest is still of use.
     fn offered(&self, url: Option<String>) -> Option<String> {
         url.filter(|it| hosts::allowed(it, &self.settings.hosts))
     }
+}
+
+/// The order that an answer is about: the one that was asked for, unless it names another.
+fn named(answered: Option<String>, asked: &str) -> String {
+    answered
+        .and_then(|it| clean(&it, 255))
+        .unwrap_or_else(|| asked.to_owned())
+}
+
+fn currency(word: &str) -> Option<String> {
+    clean(word, 10).map(|it| it.to_ascii_uppercase())
 }
 
 /// Whether an id can stand in a path and mean nothing but itself.
@@ -498,28 +449,5 @@ fn understood<A: DeserializeOwned>(op: Op, body: &[u8]) -> Result<A, KlarnaError
             serde_json::from_value(value).map_err(|_| op.unknown("an answer that cannot be read"))
         }
         _ => Err(op.unknown("an answer that is no JSON object")),
-    }
-}
-
-/// `contract.md`, Paid: Klarna's words in ours.
-fn reading(word: &str) -> Reading {
-    match word.to_ascii_uppercase().as_str() {
-        "WAITING" => Reading::Consumer(Consumer::NotOpened),
-        "IN_PROGRESS" => Reading::Consumer(Consumer::InProgress),
-        "MANUAL_ID_CHECK" => Reading::Consumer(Consumer::IdCheck),
-        "BACK" => Reading::Consumer(Consumer::Back),
-        "FAILED" => Reading::Consumer(Consumer::Declined),
-        "ERROR" => Reading::Consumer(Consumer::Error),
-        "COMPLETED" => Reading::Completed,
-        "CANCELLED" => Reading::Cancelled,
-        "DISABLED" => Reading::Disabled,
-        "TIMEOUT" => Reading::Unclear,
-        other => {
-            tracing::warn!(
-                word = other,
-                "klarna has a session status that paylink does not know"
-            );
-            Reading::Unclear
-        }
     }
 }

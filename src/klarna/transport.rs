@@ -25,7 +25,7 @@ const LONGEST_WAIT: u64 = 3600;
 pub(super) const OUTAGE_AFTER: u32 = 5;
 const OUTAGE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 /// `contract.md`, Answers: 401 and 403 of a create.
-const NO_ACCESS: Duration = Duration::from_secs(60);
+const NO_ACCESS: Duration = Duration::from_mins(1);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("klarna-idempotency-key");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("klarna-correlation-id");
@@ -173,9 +173,10 @@ impl Transport {
         let op = call.op;
         let open = |until| KlarnaError::Open { until };
         let outage = self.outage.enter(op.urgent()).map_err(open)?;
-        let access = match op.creates() {
-            true => Some(self.access.enter(false).map_err(open)?),
-            false => None,
+        let access = if op.creates() {
+            Some(self.access.enter(false).map_err(open)?)
+        } else {
+            None
         };
         let mut request = self
             .client

@@ -3,6 +3,7 @@
 
 mod contact;
 mod delivery;
+mod draft;
 mod event;
 mod expiry;
 mod fault;
@@ -21,6 +22,8 @@ mod shape;
 #[cfg(test)]
 pub(crate) mod sample;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tree;
 mod walk;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Distribution, KlarnaSettings};
 use super::{lenient, time};
-use crate::link::{Exit, Link, Page};
+use crate::link::{Consumer, Exit, Link, Page, Reading};
 
 /// `POST /hpp/v1/sessions`.
 #[derive(Serialize)]
@@ -174,4 +174,21 @@ pub(in super::super) struct SessionAnswer {
     pub(in super::super) order_id: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub(in super::super) klarna_reference: Option<String>,
+}
+
+/// `contract.md`, Paid: Klarna's words in ours; `None` for a word that nobody told us of.
+pub(in super::super) fn reading(word: &str) -> Option<Reading> {
+    Some(match word.to_ascii_uppercase().as_str() {
+        "WAITING" => Reading::Consumer(Consumer::NotOpened),
+        "IN_PROGRESS" => Reading::Consumer(Consumer::InProgress),
+        "MANUAL_ID_CHECK" => Reading::Consumer(Consumer::IdCheck),
+        "BACK" => Reading::Consumer(Consumer::Back),
+        "FAILED" => Reading::Consumer(Consumer::Declined),
+        "ERROR" => Reading::Consumer(Consumer::Error),
+        "COMPLETED" => Reading::Completed,
+        "CANCELLED" => Reading::Cancelled,
+        "DISABLED" => Reading::Disabled,
+        "TIMEOUT" => Reading::Unclear,
+        _ => return None,
+    })
 }

@@ -29,6 +29,7 @@ const LINE_EXTRAS: &[&str] = &[
 
 /// `POST /checkout/v3/orders`.
 #[derive(Serialize)]
+#[allow(clippy::struct_field_names)] // Klarna's names
 pub(in super::super) struct Order<'a> {
     purchase_country: &'a str,
     purchase_currency: &'a str,

@@ -103,8 +103,17 @@ impl OrderAnswer {
         self.original_order_amount.or(self.order_amount)
     }
 
+    /// The status in our words, or the word itself where nobody told us of it.
+    pub(in super::super) fn status(&self) -> Result<PaymentStatus, String> {
+        let word = self.status.as_deref().unwrap_or_default();
+        PaymentStatus::from_word(&word.to_ascii_lowercase()).ok_or_else(|| word.to_owned())
+    }
+
     /// The money and the buyer in our words.
     pub(in super::super) fn payment(self) -> Payment {
+        // that Order Management answered at all proves the authorisation; an unknown word says no
+        // more than that
+        let status = self.status().unwrap_or(PaymentStatus::Authorized);
         let country = self.purchase_country.unwrap_or_default();
         let billing = self.billing_address.map(|it| it.read(&country));
         let shipping = self.shipping_address.map(|it| it.read(&country));
@@ -118,7 +127,7 @@ impl OrderAnswer {
         });
         let told = billing.is_some() || shipping.is_some() || payment_method.is_some();
         Payment {
-            status: status(self.status.as_deref()),
+            status,
             fraud_status: self
                 .fraud_status
                 .and_then(|it| clean(&it, 50))
@@ -134,18 +143,4 @@ impl OrderAnswer {
             }),
         }
     }
-}
-
-/// That Order Management answered at all proves the authorisation; a word that nobody told us of
-/// says no more than that.
-fn status(word: Option<&str>) -> PaymentStatus {
-    let word = word.unwrap_or_default().to_ascii_lowercase();
-    PaymentStatus::from_word(&word).unwrap_or_else(|| {
-        let word = clean(&word, 64);
-        tracing::warn!(
-            word,
-            "order management has a status that paylink does not know"
-        );
-        PaymentStatus::Authorized
-    })
 }
