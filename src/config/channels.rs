@@ -1,7 +1,7 @@
 //! Mail and SMS: how they are reached, and what is refused about it.
 
 use secrecy::SecretString;
-use url::Url;
+use url::{Host, Url};
 
 use super::reader::Reader;
 use super::values;
@@ -11,7 +11,7 @@ const SMTP_FORM: &str = "give smtps://[user:password@]host[:465] or smtp://[user
 /// The gateways that this program has.
 const GATEWAYS: &[&str] = &["none", "log", "http"];
 
-pub(super) fn smtp(r: &mut Reader, public_host: Option<&str>) -> Option<Smtp> {
+pub(super) fn smtp(r: &mut Reader, public_url: Option<&str>) -> Option<Smtp> {
     let insecure = r.flag("PAYLINK_ALLOW_INSECURE_SMTP");
     let helo = r.parse("SMTP_HELO", "give a host name", |text| {
         let name = |b: u8| b.is_ascii_alphanumeric() || b".-[]:".contains(&b);
@@ -46,7 +46,7 @@ pub(super) fn smtp(r: &mut Reader, public_host: Option<&str>) -> Option<Smtp> {
     let server = server?;
     Some(Smtp {
         helo: helo
-            .or_else(|| public_host.map(str::to_owned))
+            .or_else(|| public_url.and_then(greeting))
             .unwrap_or_else(|| "localhost".into()),
         host: server.host,
         port: server.port,
@@ -55,6 +55,15 @@ pub(super) fn smtp(r: &mut Reader, public_host: Option<&str>) -> Option<Smtp> {
         from: from?,
         reply_to,
         unknown: unknown?,
+    })
+}
+
+/// The public URL's host; an address as RFC 5321 §4.1.3 wants it in a greeting.
+fn greeting(public_url: &str) -> Option<String> {
+    Some(match Url::parse(public_url).ok()?.host()? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => format!("[{address}]"),
+        Host::Ipv6(address) => format!("[IPv6:{address}]"),
     })
 }
 
@@ -70,13 +79,14 @@ type Wrong = (&'static str, &'static str);
 fn server(text: &str, insecure: bool) -> Result<Server, Wrong> {
     let form = ("has a wrong value", SMTP_FORM);
     let url = Url::parse(text).map_err(|_| form)?;
-    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(form)?;
     if !matches!(url.path(), "" | "/") || url.fragment().is_some() || url.port() == Some(0) {
         return Err(form);
     }
-    // not a scheme that the url crate knows, so it takes `127.0.0.1` for a name: ask it again
-    let loopback =
-        Url::parse(&format!("http://{host}/")).is_ok_and(|url| values::is_loopback(&url));
+    // smtp is no scheme whose hosts the url crate checks, so it is asked again as if by http
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(form)?;
+    let plain = Url::parse(&format!("http://{host}/")).map_err(|_| form)?;
+    let loopback = values::is_loopback(&plain);
+    let host = plain.host_str().ok_or(form)?;
     let tls = match (url.scheme(), url.query()) {
         ("smtps", None) => SmtpTls::Implicit,
         ("smtp", None | Some("tls=required")) => SmtpTls::Required,

@@ -11,19 +11,19 @@ mod shape;
 mod table;
 #[cfg(test)]
 mod tests;
+mod typos;
 mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-
-use url::Url;
 
 pub use reader::ConfigFault;
 pub use shape::{
     AllowedHost, Database, Defaults, Klarna, Limits, LinkSource, Log, LogFormat, MailUnknown,
     Mailbox, Merchant, Sms, SmsHttp, Smtp, SmtpTls,
 };
-pub use table::{SECTIONS, Section, Setting, env_example, settings, unknown};
+pub use table::{SECTIONS, Section, Setting, env_example, settings};
+pub use typos::unknown;
 
 use crate::link::Mode;
 use crate::secret::MasterKey;
@@ -153,11 +153,7 @@ impl Config {
         let operator_email = r.parse("OPERATOR_EMAIL", "give an address", values::address);
         let merchant = merchant::merchant(r);
         let defaults = merchant::defaults(r, klarna.as_ref());
-        let host = public
-            .as_ref()
-            .and_then(|(url, _)| Url::parse(url).ok())
-            .and_then(|url| url.host_str().map(str::to_owned));
-        let smtp = channels::smtp(r, host.as_deref());
+        let smtp = channels::smtp(r, public.as_ref().map(|public| public.0.as_str()));
         let templates_dir = r.parse("EMAIL_TEMPLATES_DIR", "give a folder", |text| {
             Some(PathBuf::from(text))
         });

@@ -141,16 +141,10 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         // a file that could not be read was told of already
         let before = self.faults.len();
-        let text = self.text(name);
-        if text.is_none() && self.faults.len() == before {
+        if self.text(name).is_none() && self.faults.len() == before {
             self.fault(name, "is missing", right);
         }
-        let text = text?;
-        let parsed = parse(&text);
-        if parsed.is_none() {
-            self.fault(name, "has a wrong value", right);
-        }
-        parsed
+        self.parse(name, right, parse)
     }
 
     pub(super) fn number(

@@ -386,11 +386,17 @@ fn smtp_urls() {
         ("jo@example.com", "p:wé/")
     );
     assert_eq!(smtp("smtp://[::1]?tls=none").host, "::1");
+    let (server, greet) = (("SMTP_URL", "smtp://localhost?tls=none"), "mx.example.com");
+    let simulated = good(SIMULATED, &[from, server]).smtp.unwrap();
+    assert_eq!(simulated.helo, "[127.0.0.1]", "an address is bracketed");
+    let told = good(SIMULATED, &[from, server, ("SMTP_HELO", greet)]).smtp;
+    assert_eq!(told.unwrap().helo, greet);
 
     for url in [
         "mx.example.com",
         "http://mx.example.com",
         "smtp://",
+        "smtp://mx%20a.example.com",
         "smtp://mx.example.com?tls=maybe",
         "smtps://mx.example.com?tls=none",
         "smtp://mx.example.com/inbox",

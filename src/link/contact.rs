@@ -140,28 +140,28 @@ impl Phone {
     /// (`contract.md`, Contacts).
     pub fn deliverable(&self, countries: &[String]) -> bool {
         let listed = |country: &str| countries.iter().any(|it| it == country);
+        let national = self.national();
         let Some(regions) = DATABASE.by_code(&self.calling_code) else {
             return false;
         };
-        let national = self.national();
-        let dear = |region: &&Metadata| {
-            let kinds = region.descriptors();
-            [kinds.premium_rate(), kinds.shared_cost()]
-                .into_iter()
-                .flatten()
-                .any(|kind| kind.is_match(national))
+        // the region of +870, +881 and their like is 001, which is no country
+        let Some(region) = region(&regions, national) else {
+            return false;
         };
-        if regions.iter().any(dear) {
+        let kinds = region.descriptors();
+        let dear = [kinds.premium_rate(), kinds.shared_cost()]
+            .into_iter()
+            .flatten()
+            .any(|kind| kind.is_match(national));
+        if dear {
             return false;
         }
         if self.calling_code == 1 {
             let area = national.get(..3).unwrap_or("");
-            let islands = ISLANDS.contains(&area) || area == "900";
-            return !islands
-                && (listed("US") || (listed("CA") && region(&regions, national) == "CA"));
+            let elsewhere = ISLANDS.contains(&area) || area == "900";
+            return !elsewhere && (listed("US") || (listed("CA") && region.id() == "CA"));
         }
-        // the region of +870, +881 and their like is 001, which is no country
-        listed(region(&regions, national))
+        listed(region.id())
     }
 
     /// The number without its calling code.
@@ -233,7 +233,7 @@ fn split(digits: &str) -> Option<(u16, &str)> {
 /// the punctuation that people write into one number.
 fn digits(text: &str) -> Option<(bool, String)> {
     let text = text.trim_matches([' ', '\u{a0}']);
-    let (international, rest) = match text.strip_prefix('+') {
+    let (international, rest) = match text.strip_prefix('+').or(text.strip_prefix("(+")) {
         Some(rest) => (true, rest),
         None => (false, text),
     };
@@ -298,7 +298,7 @@ fn is_possible(region: &Metadata, national: &str) -> bool {
 
 /// The region of a number among those that share its calling code; the main one where no pattern
 /// tells.
-fn region<'a>(regions: &[&'a Metadata], national: &str) -> &'a str {
+fn region<'a>(regions: &[&'a Metadata], national: &str) -> Option<&'a Metadata> {
     let matches = |region: &&&Metadata| {
         let kinds = region.descriptors();
         match region.leading_digits() {
@@ -317,9 +317,5 @@ fn region<'a>(regions: &[&'a Metadata], national: &str) -> &'a str {
             .any(|kind| kind.is_match(national)),
         }
     };
-    regions
-        .iter()
-        .find(matches)
-        .or(regions.first())
-        .map_or("001", |region| region.id())
+    regions.iter().find(matches).or(regions.first()).copied()
 }

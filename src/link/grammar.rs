@@ -431,8 +431,3 @@ pub static DISABLE: &[Member] = &[
     ),
     may("note", text(0, 255)),
 ];
-
-/// The grammar of `POST /v1/links`, for the OpenAPI document.
-pub fn grammar() -> &'static [Member] {
-    CREATE
-}

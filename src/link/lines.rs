@@ -196,12 +196,20 @@ fn count(tree: &Tree, us: bool, walk: &mut Walk) -> Counted {
         .zip(unit_price)
         .zip(discount)
         .map(|((quantity, price), discount)| money::total(quantity, price, discount));
-    let total = product.and_then(|total| whole(total, given_total, kind, walk));
+    // a price of the wrong sign was said already; what comes of it is no fault of its own, here or
+    // in the order's sums
+    let signed = kind.filter(|kind| unit_price.is_some_and(|price| kind.signs(price)));
+    let total = product.and_then(|total| whole(total, given_total, signed, walk));
+    let sound = kind.is_none() || signed.is_some();
     let untaxed = us || kind == Some(LineKind::SalesTax);
     let tax = kind
         .zip(product)
         .zip(tax_rate)
-        .and_then(|((_, product), rate)| taxed(product, rate, given_tax, untaxed, walk));
+        .and_then(|((_, product), rate)| {
+            // where the given total is wrong, which was said, the tax may be that of either
+            let bases = [product, given_total.known().map_or(product, i128::from)];
+            taxed(bases, rate, given_tax, untaxed, walk)
+        });
 
     Counted {
         kind,
@@ -209,8 +217,8 @@ fn count(tree: &Tree, us: bool, walk: &mut Walk) -> Counted {
         unit_price,
         tax_rate,
         discount,
-        total: given_total.known().or(total),
-        tax: given_tax.known().or(tax),
+        total: given_total.known().or(total.filter(|_| sound)),
+        tax: given_tax.known().or(tax.filter(|_| sound)),
     }
 }
 
@@ -248,7 +256,13 @@ fn whole(product: i128, given: Amount, kind: Option<LineKind>, walk: &mut Walk) 
 
 /// `total_tax_amount`, given or computed. In the US, and on `sales_tax` lines anywhere, tax is a
 /// line and not part of one.
-fn taxed(product: i128, rate: i64, given: Amount, untaxed: bool, walk: &mut Walk) -> Option<i64> {
+fn taxed(
+    bases: [i128; 2],
+    rate: i64,
+    given: Amount,
+    untaxed: bool,
+    walk: &mut Walk,
+) -> Option<i64> {
     if untaxed {
         if rate != 0 {
             walk.fault_at(
@@ -268,7 +282,7 @@ fn taxed(product: i128, rate: i64, given: Amount, untaxed: bool, walk: &mut Walk
     }
     match given {
         Amount::Unsound => None,
-        Amount::Is(tax) if money::tax_fits(tax, product, rate) => Some(tax),
+        Amount::Is(tax) if bases.iter().any(|it| money::tax_fits(tax, *it, rate)) => Some(tax),
         Amount::Is(_) => {
             walk.fault_at(
                 "total_tax_amount",
@@ -278,7 +292,7 @@ fn taxed(product: i128, rate: i64, given: Amount, untaxed: bool, walk: &mut Walk
             None
         }
         // a product beyond 64 bit was faulted at total_amount
-        Amount::Absent => i64::try_from(money::tax(product, rate)).ok(),
+        Amount::Absent => i64::try_from(money::tax(bases[0], rate)).ok(),
     }
 }
 

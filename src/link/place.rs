@@ -21,6 +21,26 @@ const LANGUAGES: &str = "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn b
     oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv \
     sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu";
 
+/// Where Klarna sells, as `KLARNA_MARKETS` writes it, unless the setting says otherwise
+/// (`contract.md`, Contacts, places, text).
+pub const MARKETS: &str = "SE/SEK NO/NOK FI/EUR DK/DKK GB/GBP DE/EUR NL/EUR AT/EUR CH/CHF \
+    US/USD ES/EUR FR/EUR BE/EUR PL/PLN";
+
+/// `KLARNA_MARKETS` as (country, currency) in upper case; `None` where a word is no
+/// `country/currency` of existing codes, or where there is no word at all.
+pub fn markets(text: &str) -> Option<Vec<(String, String)>> {
+    let markets: Vec<_> = text
+        .split_ascii_whitespace()
+        .map(|pair| {
+            let (place, money) = pair.split_once('/')?;
+            let money = money.to_ascii_uppercase();
+            iso_currency::Currency::from_code(&money)?;
+            Some((country(place).ok()?, money))
+        })
+        .collect::<Option<_>>()?;
+    (!markets.is_empty()).then_some(markets)
+}
+
 fn listed(codes: &str, code: &str) -> bool {
     codes.split_ascii_whitespace().any(|it| it == code)
 }

@@ -9,8 +9,8 @@ use super::text;
 use super::tree::Tree;
 use super::walk::{EMAIL, PHONE, Walk};
 
-/// What the billing address offers to a message without `to`.
-pub(super) enum Fallback<T> {
+/// A contact where a body has, or should have, one.
+pub(super) enum Contact<T> {
     None,
     /// There is one and it is faulty: that was said where it is.
     Faulty,
@@ -19,15 +19,15 @@ pub(super) enum Fallback<T> {
 
 /// The contacts of the billing address.
 pub(super) struct Billing {
-    pub(super) email: Fallback<Email>,
-    pub(super) phone: Fallback<Phone>,
+    pub(super) email: Contact<Email>,
+    pub(super) phone: Contact<Phone>,
 }
 
 impl Billing {
     /// The contacts of a sale that was checked before.
     pub(super) fn of(address: Option<&super::Address>) -> Self {
-        fn known<T: Clone>(contact: Option<&T>) -> Fallback<T> {
-            contact.map_or(Fallback::None, |it| Fallback::Is(it.clone()))
+        fn known<T: Clone>(contact: Option<&T>) -> Contact<T> {
+            contact.map_or(Contact::None, |it| Contact::Is(it.clone()))
         }
         Self {
             email: known(address.and_then(|it| it.email.as_ref())),
@@ -37,20 +37,27 @@ impl Billing {
 
     /// The contacts of a body that is being checked.
     pub(super) fn read(body: &Tree, walk: &Walk) -> Self {
-        let member = |name| body.get("billing_address").and_then(|it| it.get(name));
+        let address = body.get("billing_address");
+        if address.is_some_and(|address| !matches!(address, Tree::Map(_))) {
+            return Self {
+                email: Contact::Faulty,
+                phone: Contact::Faulty,
+            };
+        }
+        let member = |name| address.and_then(|address| address.get(name));
         Self {
             email: match member("email") {
-                None => Fallback::None,
-                Some(Tree::Text(text)) => Email::parse(text).map_or(Fallback::Faulty, Fallback::Is),
-                Some(_) => Fallback::Faulty,
+                None => Contact::None,
+                Some(Tree::Text(text)) => Email::parse(text).map_or(Contact::Faulty, Contact::Is),
+                Some(_) => Contact::Faulty,
             },
             phone: match member("phone") {
-                None => Fallback::None,
+                None => Contact::None,
                 Some(Tree::Text(text)) => match walk.phone(text) {
-                    Ok(Some(phone)) => Fallback::Is(phone),
-                    Ok(None) | Err(_) => Fallback::Faulty,
+                    Ok(Some(phone)) => Contact::Is(phone),
+                    Ok(None) | Err(_) => Contact::Faulty,
                 },
-                Some(_) => Fallback::Faulty,
+                Some(_) => Contact::Faulty,
             },
         }
     }
@@ -126,20 +133,20 @@ pub(super) fn send(
     })
 }
 
-/// `to` as text without flaws; the outer `None` where it is there and faulty already.
-fn given(item: &Tree) -> Option<Option<&str>> {
+/// `to` as it was written.
+fn given(item: &Tree) -> Contact<&str> {
     match item.get("to") {
-        None => Some(None),
-        Some(Tree::Text(to)) if text::flaws(to, 1, usize::MAX).is_empty() => Some(Some(to)),
-        Some(_) => None,
+        None => Contact::None,
+        Some(Tree::Text(to)) if text::flaws(to, 1, usize::MAX).is_empty() => Contact::Is(to),
+        Some(_) => Contact::Faulty,
     }
 }
 
-fn fallback<T: Clone>(contact: &Fallback<T>, name: &str, walk: &mut Walk) -> Option<T> {
+fn fallback<T: Clone>(contact: &Contact<T>, name: &str, walk: &mut Walk) -> Option<T> {
     match contact {
-        Fallback::Is(contact) => Some(contact.clone()),
-        Fallback::Faulty => None,
-        Fallback::None => {
+        Contact::Is(contact) => Some(contact.clone()),
+        Contact::Faulty => None,
+        Contact::None => {
             walk.fault(
                 Code::Required,
                 format!("give to, or {name} in billing_address"),
@@ -150,9 +157,10 @@ fn fallback<T: Clone>(contact: &Fallback<T>, name: &str, walk: &mut Walk) -> Opt
 }
 
 fn email(item: &Tree, billing: &Billing, walk: &mut Walk) -> Option<Email> {
-    match given(item)? {
-        None => fallback(&billing.email, "email", walk),
-        Some(to) => Email::parse(to)
+    match given(item) {
+        Contact::Faulty => None,
+        Contact::None => fallback(&billing.email, "email", walk),
+        Contact::Is(to) => Email::parse(to)
             .map_err(|code| walk.fault(code, EMAIL))
             .ok(),
     }
@@ -161,9 +169,10 @@ fn email(item: &Tree, billing: &Billing, walk: &mut Walk) -> Option<Email> {
 fn sms(item: &Tree, billing: &Billing, defaults: &Defaults, walk: &mut Walk) -> Option<Phone> {
     const REACHABLE: &str = "must be a mobile number of a country that messages are sent to, \
                              neither premium, shared-cost, satellite nor a short code";
-    let phone = match given(item)? {
-        None => fallback(&billing.phone, "phone", walk)?,
-        Some(to) => match walk.phone(to) {
+    let phone = match given(item) {
+        Contact::Faulty => return None,
+        Contact::None => fallback(&billing.phone, "phone", walk)?,
+        Contact::Is(to) => match walk.phone(to) {
             Ok(phone) => phone?,
             Err(_) if is_short_code(to) => {
                 walk.fault(Code::NotDeliverable, REACHABLE);

@@ -104,7 +104,7 @@ pub(super) fn has_url(name: &str) -> bool {
             let (host, path) = word
                 .split_once(['/', ':', '?', '#'])
                 .map_or((word, false), |(host, _)| (host, true));
-            let host = host.trim_end_matches('.');
+            let host = host.trim_matches(|c: char| !c.is_alphanumeric());
             let Some((before, ending)) = host.rsplit_once('.') else {
                 return false;
             };

@@ -87,3 +87,19 @@ impl Tree {
         )
     }
 }
+
+impl From<&str> for Tree {
+    fn from(text: &str) -> Self {
+        Tree::Text(text.to_owned())
+    }
+}
+impl From<i64> for Tree {
+    fn from(number: i64) -> Self {
+        Tree::Int(number)
+    }
+}
+impl From<bool> for Tree {
+    fn from(flag: bool) -> Self {
+        Tree::Bool(flag)
+    }
+}

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::callbacks::{Verdict, validate};
 use super::order::{Order, Stage};
 use super::payment::Payment;
 use super::session::{Session, Status};
+use super::validation::{Verdict, validate};
 use super::world::World;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

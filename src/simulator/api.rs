@@ -14,12 +14,12 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::faults::{self, Fault};
 use super::log::Entry;
 use super::world::{World, lock};
-use super::{order, payment, session};
+use super::{distribution, order, payment, session};
 
 /// Klarna's limit for a body.
 const MOST_BODY: usize = 1 << 20;
 /// How long a hanging call is left hanging.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_mins(1);
 
 /// The operations by the names that faults and log have for them.
 pub(super) const OPS: [&str; 13] = [
@@ -128,7 +128,7 @@ impl Asked {
             Self::CreateSession => session::create(world, body),
             Self::ReadSession(id) => session::read(world, id),
             Self::DisableSession(id) => session::disable(world, id),
-            Self::Distribute(id) => session::distribute(world, id, body),
+            Self::Distribute(id) => distribution::create(world, id, body),
             Self::ReadPayment(id) => payment::read(world, id),
             Self::Acknowledge(id) => payment::acknowledge(world, id),
             Self::Captures(id) => payment::captures(world, id),
@@ -161,9 +161,10 @@ pub(super) async fn answer(
         // the connection broke, and nobody will read this
         (_, Ok(Err(_))) => (Some(Err(Refusal::malformed())), Bytes::new()),
         (_, Ok(Ok(body))) => {
-            let outcome = match is_admitted(&request, &world) {
-                true => asked.done(&world, &body),
-                false => Err(Refusal::of_status(401)),
+            let outcome = if is_admitted(&request, &world) {
+                asked.done(&world, &body)
+            } else {
+                Err(Refusal::of_status(401))
             };
             (Some(outcome), body)
         }

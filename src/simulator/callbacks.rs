@@ -190,13 +190,19 @@ impl Calls {
         (due, waiting.heap.peek().map(|call| call.due))
     }
 
+    /// When the next call is due.
+    #[cfg(test)]
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        lock(&self.waiting).heap.peek().map(|call| call.due)
+    }
+
     fn scaled(&self, wait: SignedDuration) -> SignedDuration {
         wait.mul_f64(self.scale)
     }
 }
 
 /// From the payment to the push after `made` others; `None` after 48 hours.
-fn push_after(made: usize) -> Option<SignedDuration> {
+pub(super) fn push_after(made: usize) -> Option<SignedDuration> {
     let minutes = PUSHES.get(made).copied().or_else(|| {
         let rounds = i64::try_from(made - PUSHES.len() + 1).ok()?;
         Some(60 + 240 * rounds).filter(|minutes| *minutes <= 48 * 60)
@@ -214,7 +220,7 @@ pub(super) async fn run(world: Arc<World>, client: reqwest::Client, tasks: TaskT
             if let Some(entry) = begin(&world, &call, now) {
                 let (world, client, slots) = (world.clone(), client.clone(), slots.clone());
                 tasks.spawn(async move {
-                    // closed only never: the semaphore lives as long as this task
+                    // never closed: the semaphore lives as long as this task
                     let _slot = slots.acquire().await;
                     let answer = tokio::select! {
                         () = world.stopping.cancelled() => return,
@@ -320,78 +326,6 @@ fn end(world: &World, call: Call, entry: usize, answer: Option<u16>) {
             call.about,
             made,
         );
-    }
-}
-
-/// What the merchant says to a purchase.
-pub(super) enum Verdict {
-    Approved,
-    /// With the HTTP status, and where the buyer is sent or what the buyer is told.
-    Denied {
-        status: Option<u16>,
-        location: Option<String>,
-        text: Option<String>,
-    },
-}
-
-/// Asks the merchant's `validation` whether the purchase may go through. Silence is consent after
-/// 3 s, unless the order says that an approval is required: then it is a refusal, after 10 s.
-pub(super) async fn validate(
-    client: &reqwest::Client,
-    url: &str,
-    order: Bytes,
-    required: bool,
-) -> Verdict {
-    let patience = if required {
-        Duration::from_secs(10)
-    } else {
-        PATIENCE
-    };
-    let asked = client
-        .post(url)
-        .timeout(patience)
-        .header("content-type", "application/json")
-        .body(order)
-        .send()
-        .await;
-    let unanswered = |status| match required {
-        true => Verdict::Denied {
-            status,
-            location: None,
-            text: None,
-        },
-        false => Verdict::Approved,
-    };
-    let Ok(answer) = asked else {
-        return unanswered(None);
-    };
-    let status = answer.status().as_u16();
-    match status {
-        200..=299 => Verdict::Approved,
-        301 | 302 | 303 | 307 => {
-            let location = answer.headers().get("location");
-            let location = location
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned);
-            Verdict::Denied {
-                status: Some(status),
-                location,
-                text: None,
-            }
-        }
-        400 => {
-            let said = answer.json::<Value>().await.unwrap_or_default();
-            let text = said
-                .get("error_text")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
-            Verdict::Denied {
-                status: Some(status),
-                location: None,
-                text,
-            }
-        }
-        _ => unanswered(Some(status)),
     }
 }
 

@@ -116,10 +116,13 @@ async fn said(request: &HttpRequest, body: &[u8], world: &World, client: &reqwes
             world.reset();
             (200, json!({}))
         }
-        (_, ["orders" | "sessions" | "faults" | "clock" | "log" | "reset"])
-        | (_, ["orders" | "sessions", _] | ["orders", _, "fraud"] | ["sessions", _, "act"]) => {
-            fault(405, "the control interface does not know this method here")
-        }
+        (
+            _,
+            ["orders" | "sessions" | "faults" | "clock" | "log" | "reset"]
+            | ["orders" | "sessions", _]
+            | ["orders", _, "fraud"]
+            | ["sessions", _, "act"],
+        ) => fault(405, "the control interface does not know this method here"),
         _ => fault(404, "the control interface does not know this path"),
     }
 }
@@ -157,7 +160,7 @@ async fn act(world: &World, client: &reqwest::Client, id: &str, body: &[u8]) -> 
 
 fn fraud(world: &World, id: &str, body: &[u8]) -> Said {
     let asked = object(body);
-    let Some(word) = asked
+    let Some(verdict) = asked
         .get("status")
         .and_then(Value::as_str)
         .and_then(Fraud::of)
@@ -175,8 +178,8 @@ fn fraud(world: &World, id: &str, body: &[u8]) -> Said {
     else {
         return unknown();
     };
-    order.fraud = word;
-    // before the payment there is nothing to be told of yet: the word waits for it
+    order.fraud = verdict;
+    // before the payment there is nothing to be told of yet: the verdict waits for it
     if order.payment.is_some() {
         world.calls.notification(order, now);
     }
@@ -218,6 +221,7 @@ fn armed(faults: &[Armed]) -> Said {
 }
 
 fn data(items: Vec<Value>) -> Said {
+    let items = Value::Array(items); // json! would copy a vector that it is given
     (200, json!({ "data": items }))
 }
 

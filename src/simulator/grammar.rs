@@ -112,16 +112,16 @@ fn check_value(value: &Value, kind: &Kind, at: Path<'_>, faults: &mut Faults) {
         }
         (Kind::Flag, Value::Bool(_)) => true,
         (Kind::Word(words), Value::String(text)) => words.contains(&text.as_str()),
-        (Kind::Like(test), Value::String(text)) => test(text),
+        (Kind::Like(fits), Value::String(text)) => fits(text),
         (Kind::List(min, max, of), Value::Array(items)) => {
             // the items of an endless list are not looked at: its answer would be endless too
-            let fits = (*min..=*max).contains(&items.len());
-            if fits {
+            let counted = (*min..=*max).contains(&items.len());
+            if counted {
                 for (index, item) in items.iter().enumerate() {
                     check_value(item, of, Path::Index(&at, index), faults);
                 }
             }
-            fits
+            counted
         }
         (Kind::Object(fields), Value::Object(object)) => {
             check(object, fields, at, faults);

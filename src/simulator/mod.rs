@@ -10,9 +10,11 @@ mod answer;
 mod api;
 mod callbacks;
 mod control;
+mod distribution;
 mod faults;
 mod grammar;
 mod log;
+mod members;
 mod order;
 mod page;
 mod payment;
@@ -21,6 +23,7 @@ mod rules;
 mod session;
 #[cfg(test)]
 mod tests;
+mod validation;
 mod world;
 
 use std::io;
@@ -40,7 +43,7 @@ use crate::random::Random;
 use world::World;
 
 /// Longer than any client keeps an idle connection: the server must not be the one to close it.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
+const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
 /// How the simulator is set up.
 #[derive(Clone, Debug)]
@@ -103,7 +106,7 @@ pub fn start(settings: Settings, clock: Clock, random: Random) -> io::Result<Run
     let world = Data::new(World::new(base, credentials, scale, clock, random));
     let client = client()?;
     let (served, pages) = (world.clone(), Data::new(client.clone()));
-    let server = HttpServer::new(move || {
+    let http = HttpServer::new(move || {
         App::new()
             .app_data(served.clone())
             .app_data(pages.clone())
@@ -128,9 +131,9 @@ pub fn start(settings: Settings, clock: Clock, random: Random) -> io::Result<Run
     .disable_signals()
     .listen(listener)?
     .run();
-    let (handle, tasks) = (server.handle(), TaskTracker::new());
+    let (handle, tasks) = (http.handle(), TaskTracker::new());
     tasks.spawn(async move {
-        if let Err(error) = server.await {
+        if let Err(error) = http.await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the simulator's server broke"

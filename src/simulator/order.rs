@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::answer::{Answer, Outcome, Refusal};
 use super::grammar::{text, without_nulls};
 use super::payment::{Fraud, Payment};
-use super::rules;
 use super::world::{World, seconds};
+use super::{members, rules};
 
 /// Counted from the last update by the merchant or act of the buyer.
 pub(super) const LIFETIME: SignedDuration = SignedDuration::from_hours(48);
@@ -170,7 +170,7 @@ pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
 }
 
 fn is_settable(name: &str) -> bool {
-    rules::ORDER.iter().any(|field| field.name == name)
+    members::ORDER.iter().any(|field| field.name == name)
 }
 
 /// Unknown members, members that only Klarna sets, and `null`s go.

@@ -75,8 +75,8 @@ pub(super) async fn press(
     world: Data<World>,
     client: Data<reqwest::Client>,
 ) -> HttpResponse {
-    let (page, word) = path.into_inner();
-    let pressed = Act::of(&word).filter(|pressed| {
+    let (page, button) = path.into_inner();
+    let pressed = Act::of(&button).filter(|pressed| {
         matches!(
             pressed,
             Act::Pay | Act::Back | Act::Cancel | Act::Decline | Act::Error

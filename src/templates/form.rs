@@ -24,9 +24,9 @@ impl Form {
     pub(super) fn foreign(self, value: &str) -> String {
         let value = line(value);
         match self {
-            Form::Html | Form::Text => delinked(&value, joined),
+            Form::Html | Form::Text => self.own(&delinked(&value, joined)),
             // no program makes links in a subject, and filters distrust invisible characters there
-            Form::Subject => value,
+            Form::Subject => self.own(&value),
             // an invisible character would turn the whole SMS to UCS-2, so the name is spaced out
             Form::Sms => gsm(&delinked(&value, spaced)),
         }

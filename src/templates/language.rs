@@ -47,9 +47,11 @@ pub(super) struct Locale {
 }
 
 impl Locale {
-    /// Reads `en-GB`, `en_gb`, `en`. What is unknown is answered in English.
+    /// Reads `en-GB`, `en_gb`, `en`, and the first of a browser's list. What is unknown is answered
+    /// in English.
     pub(super) fn of(locale: &str) -> Self {
-        let mut parts = locale.split(['-', '_']);
+        let first = locale.split([',', ';']).next().unwrap_or("").trim();
+        let mut parts = first.split(['-', '_']);
         let code = parts.next().unwrap_or("").to_ascii_lowercase();
         let region = parts
             .find(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_alphabetic()))

@@ -1,9 +1,8 @@
 //! Reading templates once, at start, and proving them: every template is rendered in every
 //! language with samples, so a misspelt name is found by the operator and not by a buyer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::{fs, io};
 
 use handlebars::Handlebars;
 use jiff::Timestamp;
@@ -12,8 +11,9 @@ use crate::link::UseCase;
 
 use super::facts::{Facts, Item};
 use super::language::{Language, Locale};
+use super::source::{Source, language, read};
 use super::words::Words;
-use super::{Brand, DEFAULT, PARTS, TemplateFault, Templates, form, page};
+use super::{Brand, DEFAULT, HTML, Origin, PARTS, TemplateFault, Templates, form, page};
 
 macro_rules! built_in {
     ($($name:literal),+ $(,)?) => {
@@ -43,15 +43,6 @@ const WORDS: [(&str, &str); 6] = built_in![
 /// The page address in samples. Rendered messages are searched for it.
 const SAMPLE_URL: &str = "https://pay.example/s/7f3a9c2e51d84b06?a=1&b=2";
 
-/// One file of the override folder.
-struct Source {
-    /// Path below the folder: `link/body.html.hbs`.
-    name: String,
-    /// Path for people.
-    file: String,
-    text: String,
-}
-
 impl Templates {
     /// The built-in templates, with those in `overrides` in place of their namesakes.
     ///
@@ -70,9 +61,9 @@ impl Templates {
             templates.take_built_in_words(name, text, &mut faults);
         }
         for (name, text) in BUILT_IN {
-            templates.take(&source(name, name, text), &mut faults);
+            templates.take(&Source::new(name, name, text), &mut faults);
         }
-        let page = source("page.html.hbs", "page.html.hbs", page::TEMPLATE);
+        let page = Source::new("page.html.hbs", "page.html.hbs", page::TEMPLATE);
         templates.register(page::NAME, &page, true, &mut faults);
         if let Some(folder) = overrides {
             for source in read(folder, &mut faults) {
@@ -80,6 +71,9 @@ impl Templates {
             }
         }
         // what does not parse cannot be rendered: one fault is better than twenty of its echoes
+        if faults.is_empty() {
+            faults = templates.circles();
+        }
         if faults.is_empty() {
             faults = templates.prove();
         }
@@ -107,7 +101,7 @@ impl Templates {
                 .iter()
                 .map(|it| (it.code(), Words::default()))
                 .collect(),
-            files: BTreeMap::new(),
+            origins: BTreeMap::new(),
             known: vec![DEFAULT.into()],
         }
     }
@@ -157,7 +151,7 @@ impl Templates {
                 if !self.known.iter().any(|it| it == folder) {
                     self.known.push(folder.into());
                 }
-                self.register(name, source, part.ends_with(".html"), faults);
+                self.register(name, source, part == HTML, faults);
             }
             Some(_) => faults.push(refuse(
                 "no message has such a part; parts are subject.txt, body.txt, body.html, sms.txt, \
@@ -173,7 +167,11 @@ impl Templates {
         html: bool,
         faults: &mut Vec<TemplateFault>,
     ) {
-        self.files.insert(name.into(), source.file.clone());
+        let origin = Origin {
+            file: source.file.clone(),
+            includes: includes(&source.text),
+        };
+        self.origins.insert((html, name.into()), origin);
         let registry = if html { &mut self.html } else { &mut self.text };
         if let Err(error) = registry.register_template_string(name, &source.text) {
             faults.push(TemplateFault {
@@ -182,6 +180,31 @@ impl Templates {
                 reason: error.reason().to_string(),
             });
         }
+    }
+
+    /// Partials that include themselves by way of others: rendering them would overflow the stack,
+    /// which no error handling catches.
+    fn circles(&self) -> Vec<TemplateFault> {
+        let mut faults = Vec::new();
+        for (start, origin) in &self.origins {
+            let mut seen = BTreeSet::new();
+            let mut next: Vec<&String> = origin.includes.iter().collect();
+            while let Some(name) = next.pop() {
+                if seen.insert(name)
+                    && let Some(origin) = self.origins.get(&(start.0, name.clone()))
+                {
+                    next.extend(&origin.includes);
+                }
+            }
+            if seen.contains(&start.1) {
+                faults.push(TemplateFault {
+                    file: origin.file.clone(),
+                    line: None,
+                    reason: "includes itself".into(),
+                });
+            }
+        }
+        faults
     }
 
     /// Renders everything with samples. Each file's first fault is enough.
@@ -221,7 +244,7 @@ impl Templates {
         let reason = match part {
             "subject.txt" if text.is_empty() => "the subject is empty",
             "body.txt" if after.is_none() => "the payment link {{url}} is missing",
-            "body.html" if !text.contains(&form::escape(SAMPLE_URL)) => {
+            HTML if !text.contains(&form::escape(SAMPLE_URL)) => {
                 "the payment link {{url}} is missing"
             }
             "sms.txt" if after.is_none() || text.matches("://").count() != 1 => {
@@ -235,27 +258,26 @@ impl Templates {
         };
         let own = format!("{folder}/{part}");
         let lent = format!("{DEFAULT}/{part}");
-        let file = self.files.get(&own).or_else(|| self.files.get(&lent));
+        let file = |name| self.file(part == HTML, name);
         Err(TemplateFault {
-            file: file.cloned().unwrap_or(own),
+            file: file(&own).or_else(|| file(&lent)).unwrap_or(&own).into(),
             line: None,
             reason: reason.into(),
         })
     }
 }
 
-fn source(name: &str, file: &str, text: &str) -> Source {
-    Source {
-        name: name.into(),
-        file: file.into(),
-        // a bare CR in a mail's body is a way to smuggle SMTP commands (security.md, Messages)
-        text: text.replace('\r', ""),
-    }
-}
-
-/// `words/sv.json` → `sv`.
-fn language(name: &str) -> Option<&str> {
-    name.strip_prefix("words/")?.strip_suffix(".json")
+/// The partials that a template names: `{{> name}}`, `{{#> name}}`, with or without `~`.
+fn includes(text: &str) -> Vec<String> {
+    let expressions = text.split("{{").skip(1);
+    let named = expressions.filter_map(|it| {
+        let it = it.trim_start_matches(['~', '#']).trim_start();
+        let name = it.strip_prefix('>')?.trim_start();
+        let end = name.find(|c: char| c.is_whitespace() || c == '}' || c == '~');
+        let name = name.get(..end?)?.trim_matches(['"', '\'']);
+        Some(name.to_owned())
+    });
+    named.collect()
 }
 
 fn is_folder(name: &str) -> bool {
@@ -268,61 +290,6 @@ fn words_fault(file: &str, error: &serde_json::Error) -> TemplateFault {
         file: file.into(),
         line: Some(error.line()),
         reason: format!("words are one JSON object of strings: {error}"),
-    }
-}
-
-/// The files of the override folder, sorted, so that faults come in the same order each time.
-fn read(folder: &Path, faults: &mut Vec<TemplateFault>) -> Vec<Source> {
-    let mut sources = Vec::new();
-    read_into(folder, folder, &mut sources, faults);
-    sources.sort_by(|a, b| a.name.cmp(&b.name));
-    sources
-}
-
-fn read_into(
-    root: &Path,
-    folder: &Path,
-    sources: &mut Vec<Source>,
-    faults: &mut Vec<TemplateFault>,
-) {
-    let unreadable = |path: &Path, error: &io::Error| TemplateFault {
-        file: path.display().to_string(),
-        line: None,
-        reason: format!("cannot be read: {error}"),
-    };
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => {
-            faults.push(unreadable(folder, &error));
-            return;
-        }
-    };
-    for entry in entries {
-        let path = match entry {
-            Ok(entry) => entry.path(),
-            Err(error) => {
-                faults.push(unreadable(folder, &error));
-                continue;
-            }
-        };
-        if path.is_dir() {
-            // one level: folders of messages, and words
-            if folder == root {
-                read_into(root, &path, sources, faults);
-            }
-            continue;
-        }
-        let below = path.strip_prefix(root).unwrap_or(&path);
-        let parts: Vec<_> = below.iter().map(|it| it.to_string_lossy()).collect();
-        let name = parts.join("/");
-        let hbs = Path::new(&name).extension().is_some_and(|it| it == "hbs");
-        if !hbs && language(&name).is_none() {
-            continue;
-        }
-        match fs::read_to_string(&path) {
-            Ok(text) => sources.push(source(&name, &path.display().to_string(), &text)),
-            Err(error) => faults.push(unreadable(&path, &error)),
-        }
     }
 }
 

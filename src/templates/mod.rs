@@ -13,6 +13,7 @@ mod load;
 mod moment;
 mod money;
 mod page;
+mod source;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -95,12 +96,26 @@ pub struct Templates {
     text: Handlebars<'static>,
     words: BTreeMap<&'static str, Words>,
     /// Where each registered template came from.
-    files: BTreeMap<String, String>,
+    origins: BTreeMap<Name, Origin>,
     known: Vec<String>,
 }
 
+/// A registered template: whether in the registry that escapes, and its name there.
+type Name = (bool, String);
+
+#[derive(Debug)]
+struct Origin {
+    /// Path of the file, or name of the built-in one.
+    file: String,
+    /// Names of the partials that it includes.
+    includes: Vec<String>,
+}
+
 /// The four files of a folder of templates.
-const PARTS: [&str; 4] = ["subject.txt", "body.txt", "body.html", "sms.txt"];
+const PARTS: [&str; 4] = ["subject.txt", "body.txt", HTML, "sms.txt"];
+
+/// The part whose values are escaped.
+const HTML: &str = "body.html";
 
 /// The folder that is always there and lends its files to those that lack one.
 const DEFAULT: &str = "link";
@@ -128,7 +143,7 @@ impl Templates {
         Ok(Message {
             subject: part("subject.txt")?,
             text: part("body.txt")?,
-            html: part("body.html")?,
+            html: part(HTML)?,
             sms: part("sms.txt")?,
             language: facts.locale.tag.clone(),
         })
@@ -154,7 +169,7 @@ impl Templates {
                 let shorter = form::line(&render(&facts.elided(), Form::Subject)?);
                 Ok(form::elide(&shorter, SUBJECT))
             }
-            "body.html" => render(facts, Form::Html),
+            HTML => render(facts, Form::Html),
             "sms.txt" => render(facts, Form::Sms).map(|text| form::line(&text)),
             _ => render(facts, Form::Text).map(|text| form::paragraphs(&text)),
         }
@@ -170,7 +185,7 @@ impl Templates {
         let context = page::context(landing, facts, &self.brand, words);
         self.html
             .render(page::NAME, &context)
-            .map_err(|error| self.fault(page::NAME, &error))
+            .map_err(|error| self.fault(true, page::NAME, &error))
     }
 
     fn words(&self, language: Language) -> &Words {
@@ -184,7 +199,8 @@ impl Templates {
         part: &str,
         context: &serde_json::Value,
     ) -> Result<String, TemplateFault> {
-        let registry = self.registry(part);
+        let html = part == HTML;
+        let registry = if html { &self.html } else { &self.text };
         let own = format!("{folder}/{part}");
         let name = if registry.has_template(&own) {
             own
@@ -193,25 +209,22 @@ impl Templates {
         };
         registry
             .render(&name, context)
-            .map_err(|error| self.fault(&name, &error))
+            .map_err(|error| self.fault(html, &name, &error))
     }
 
-    fn registry(&self, name: &str) -> &Handlebars<'static> {
-        if name.ends_with(".html") {
-            &self.html
-        } else {
-            &self.text
-        }
-    }
-
-    fn fault(&self, name: &str, error: &handlebars::RenderError) -> TemplateFault {
+    fn fault(&self, html: bool, name: &str, error: &handlebars::RenderError) -> TemplateFault {
         // a fault within a partial names the partial
         let name = error.template_name.as_deref().unwrap_or(name);
         TemplateFault {
-            file: self.files.get(name).map_or(name, String::as_str).into(),
+            file: self.file(html, name).unwrap_or(name).into(),
             line: error.line_no,
             reason: error.reason().to_string(),
         }
+    }
+
+    fn file(&self, html: bool, name: &str) -> Option<&str> {
+        let origin = self.origins.get(&(html, name.to_owned()))?;
+        Some(&origin.file)
     }
 }
 

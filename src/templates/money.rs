@@ -67,7 +67,7 @@ impl Style {
 /// How many digits stand behind the decimal sign (ISO 4217); 2 for what the standard does not know.
 fn decimals(currency: &str) -> usize {
     iso_currency::Currency::from_code(currency)
-        .and_then(|it| it.exponent())
+        .and_then(iso_currency::Currency::exponent)
         .map_or(2, usize::from)
 }
 

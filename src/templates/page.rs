@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::link::{Consumer, Link, Stage};
+use crate::link::{Consumer, Link, PaymentStatus, Stage};
 
 use super::Brand;
 use super::form::{self, Form};
@@ -61,10 +61,18 @@ impl Landing {
     /// completed yet, [`Landing::Asking`] is right instead.
     pub fn of(link: &Link) -> Self {
         match &link.stage {
-            Stage::Completed { payment, .. } => match payment.fraud_status.as_deref() {
-                Some("PENDING") => Landing::Pending,
-                Some("REJECTED" | "STOPPED") => Landing::Declined,
-                _ => Landing::Success,
+            Stage::Completed { payment, .. } => match payment.status {
+                // released by the merchant, or never captured in time
+                PaymentStatus::Cancelled | PaymentStatus::Expired => Landing::Closed,
+                PaymentStatus::Authorized
+                | PaymentStatus::PartCaptured
+                | PaymentStatus::Captured
+                | PaymentStatus::Closed => match payment.fraud_status.as_deref() {
+                    // a stopped payment may have been captured: nobody can promise anything
+                    Some("PENDING" | "STOPPED") => Landing::Pending,
+                    Some("REJECTED") => Landing::Declined,
+                    _ => Landing::Success,
+                },
             },
             Stage::Open { consumer, .. } => match consumer {
                 Consumer::Declined => Landing::Declined,

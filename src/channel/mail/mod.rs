@@ -3,6 +3,7 @@
 //! `TCP_NODELAY`, and takes clear text injected behind STARTTLS for part of the encrypted session.
 //! Which step failed is what tells *not done* from *unknown*.
 
+mod fault;
 mod message;
 mod session;
 mod settings;
@@ -17,9 +18,9 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
+pub use fault::{Fault, Step};
 pub use message::{QR, Unwritable, compose};
-pub use session::{Fault, Step};
-pub use settings::{Given, MailSettings, Security, Timeouts};
+pub use settings::{MailSettings, Person, Security, Server, Timeouts};
 
 use super::Outcome;
 use crate::link::Email;

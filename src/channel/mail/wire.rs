@@ -91,8 +91,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let mut lines = Vec::new();
         let (mut first, mut read) = (None, 0);
         loop {
-            let line = self.line(REPLY - read).await?;
+            let line = self.line().await?;
             read += line.len();
+            if read > REPLY {
+                return Err(garbage("the server's answer is too long"));
+            }
             let code = line
                 .get(..3)
                 .filter(|code| code.iter().all(u8::is_ascii_digit))
@@ -112,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// One line without its end.
-    async fn line(&mut self, limit: usize) -> io::Result<Vec<u8>> {
+    async fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut searched = 0;
         loop {
             if let Some(at) = self.unread[searched..]
@@ -127,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 return Ok(line);
             }
             searched = self.unread.len();
-            if searched >= limit {
+            if searched > REPLY {
                 return Err(garbage("the server's answer is too long"));
             }
             if self.stream.read_buf(&mut self.unread).await? == 0 {

@@ -97,20 +97,21 @@ fn best_mask(canvas: &Canvas, width: i16) -> MaskPattern {
     let mut best = (u32::MAX, MaskPattern::Checkerboard);
     let (mut masked_rows, mut masked_columns) = (rows.clone(), columns.clone());
     for (pattern, inverts) in MASKS {
-        // every mask repeats after 12 modules in both directions
+        // every mask repeats after 12 modules in both directions; what hangs over the edge is no
+        // data and falls away
         let period = |by_row: bool| -> [u128; 12] {
             std::array::from_fn(|line| {
                 let line = i16::try_from(line).unwrap_or(0);
-                (0..width)
+                let twelve = (0..12_i16)
                     .filter(|at| {
-                        let at = at % 12;
                         if by_row {
-                            inverts(at, line)
+                            inverts(*at, line)
                         } else {
-                            inverts(line, at)
+                            inverts(line, *at)
                         }
                     })
-                    .fold(0, |word, at| word | 1 << at)
+                    .fold(0_u128, |word, at| word | 1 << at);
+                (0..11).fold(0, |word, copy| word | twelve << (12 * copy))
             })
         };
         let (by_row, by_column) = (period(true), period(false));
@@ -137,30 +138,28 @@ fn low(count: i16) -> u128 {
 /// Rule 1: a run of n ≥ 5 equal modules costs n − 2. Rule 3: dark-light-dark³-light-dark with four
 /// light modules on a side costs 40.
 fn lines(lines: &[u128], width: i16) -> u32 {
-    let finder_after = 0b0000_1011101;
-    let finder_before = 0b101_1101_0000;
+    // a bit of these stays where the pattern begins
+    let at = |line: u128, pattern: u128, length: u32| {
+        (0..length).fold(u128::MAX, |left, at| {
+            let shifted = line >> at;
+            left & if pattern >> at & 1 == 1 {
+                shifted
+            } else {
+                !shifted
+            }
+        })
+    };
     lines
         .iter()
         .map(|line| {
             let equal = !(line ^ (line >> 1)) & low(width - 1);
             let fives = equal & (equal >> 1) & (equal >> 2) & (equal >> 3);
             let runs = fives & !(fives << 1);
-            let finders: u32 = [finder_after, finder_before]
-                .into_iter()
-                .map(|pattern: u128| {
-                    // a bit stays where all eleven modules from there on match
-                    (0..11)
-                        .fold(low(width - 10), |left, at| {
-                            let shifted = line >> at;
-                            left & if pattern >> at & 1 == 1 {
-                                shifted
-                            } else {
-                                !shifted
-                            }
-                        })
-                        .count_ones()
-                })
-                .sum();
+            let (core, light) = (at(*line, 0b101_1101, 7), at(*line, 0, 4));
+            // the eleven modules must all be within the line
+            let within = low(width - 10);
+            let finders = (core & (light >> 7) & within).count_ones()
+                + (light & (core >> 4) & within).count_ones();
             fives.count_ones() + 2 * runs.count_ones() + 40 * finders
         })
         .sum()
@@ -221,7 +220,7 @@ mod tests {
     fn rules_of_the_standard() {
         assert_eq!(lines(&[0b11111], 5), 3);
         assert_eq!(lines(&[0b0111_1111], 8), 5);
-        assert_eq!(lines(&[0b000_0010_1110_1], 11), 40);
+        assert_eq!(lines(&[0b000_0101_1101], 11), 40);
         assert_eq!(lines(&[0b101_1101_0000], 11), 40);
         assert_eq!(lines(&[0b010_1010_1010], 11), 0);
         assert_eq!(blocks(&[0b011, 0b011], 3), 3);

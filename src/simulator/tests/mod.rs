@@ -5,6 +5,7 @@ mod callbacks;
 mod contract;
 mod control;
 mod faults;
+mod merchant;
 mod orders;
 mod sessions;
 
@@ -64,9 +65,10 @@ async fn sim_with_delays(callback_delay_scale: f64) -> Sim {
 
 impl Sim {
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Got {
-        let url = match path.starts_with("http") {
-            true => path.to_owned(),
-            false => format!("{}{path}", self.running.url()),
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.running.url())
         };
         let mut request = self
             .http

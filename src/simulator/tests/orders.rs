@@ -14,12 +14,11 @@ fn faults(order: &Value) -> Vec<String> {
 /// The mug order, changed at a JSON pointer.
 fn changed(pointer: &str, value: Value) -> Value {
     let mut order = mug_order();
-    match order.pointer_mut(pointer) {
-        Some(place) => *place = value,
-        None => {
-            let (parent, name) = pointer.rsplit_once('/').unwrap();
-            order.pointer_mut(parent).unwrap()[name] = value;
-        }
+    if let Some(place) = order.pointer_mut(pointer) {
+        *place = value;
+    } else {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        order.pointer_mut(parent).unwrap()[name] = value;
     }
     order
 }
@@ -66,6 +65,7 @@ async fn a_good_order_is_echoed_with_what_klarna_adds() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn every_rule_names_the_member_at_fault() {
     let long = "x".repeat(256);
     for (pointer, value, path) in [

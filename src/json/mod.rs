@@ -260,3 +260,6 @@ fn digest(tree: &Tree, hash: &mut Sha256) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

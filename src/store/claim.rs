@@ -1,0 +1,303 @@
+//! Who works on what. A worker claims a job by writing owner and `attempt + 1`; every later write
+//! about it says `WHERE attempt = mine` (failure-model R2). On SQLite a lease is the boot id of the
+//! one process, without an end; on PostgreSQL it lasts 60 s of the *database's* time, so that no
+//! leap of a wall clock steals a job. The one place that asks which database this is.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use jiff::Timestamp;
+
+use super::rows::job::JobRow;
+use super::rows::{Of, micros};
+use super::{Job, JobKind, StoreError, Tx};
+
+/// A job that panicked so often is parked: kept for a person, never claimed.
+const POISON: i64 = 5;
+
+/// PostgreSQL's clock in our unit, in words of SQL. (`clock_timestamp`, not `now`: a transaction
+/// may have waited.)
+pub(super) const DATABASE_NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+const LEASE_END: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 60000000";
+/// SQLite: no end; a job of another boot id is free at start.
+const NO_END: &str = "NULL";
+
+const COLUMNS: &str = "job.id, job.kind, job.subject, job.link, job.due_at, job.attempt, job.tries";
+
+/// In whose name a process claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    owner: String,
+}
+
+impl Lease {
+    /// The lease of a process that calls itself `owner`: unique for each start.
+    pub fn of(owner: impl Into<String>) -> Self {
+        Self {
+            owner: owner.into(),
+        }
+    }
+
+    /// The name.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+}
+
+/// A job that is ours until we say otherwise, or (PostgreSQL) until the lease runs out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What is to be done.
+    pub job: Job,
+    /// The fence: every claim counts one up.
+    pub attempt: i64,
+    /// Whose it is.
+    pub owner: String,
+    /// How often it panicked in a row.
+    pub tries: i64,
+    /// When it was claimed, by this process's clock.
+    pub claimed_at: Timestamp,
+}
+
+impl Claim {
+    /// The job's primary key.
+    pub fn key(&self) -> String {
+        Job::key(self.job.kind, &self.job.subject)
+    }
+}
+
+#[derive(QueryableByName)]
+struct Held {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = BigInt)]
+    attempt: i64,
+}
+
+#[derive(QueryableByName)]
+struct Least {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    at: Option<i64>,
+}
+
+pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
+    let words: Vec<_> = kinds
+        .iter()
+        .map(|it| format!("'{}'", it.as_str()))
+        .collect();
+    let words = words.join(", ");
+    if shared {
+        // MATERIALIZED: the planner may otherwise run the sub-select twice and claim twice
+        format!(
+            "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE ready_at <= GREATEST($1, {DATABASE_NOW}) \
+             AND ready_at <= CASE WHEN owner IS NULL THEN $1 ELSE {DATABASE_NOW} END AND kind IN ({words}) \
+             ORDER BY ready_at LIMIT {limit} FOR UPDATE SKIP LOCKED) \
+             UPDATE job SET owner = $2, attempt = job.attempt + 1, lease_until = {LEASE_END}, ready_at = {LEASE_END} \
+             FROM picked WHERE job.id = picked.id RETURNING {COLUMNS}"
+        )
+    } else {
+        format!(
+            "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE ready_at <= $1 AND kind IN ({words}) \
+             ORDER BY ready_at LIMIT {limit}) \
+             UPDATE job SET owner = $2, attempt = attempt + 1, ready_at = {NO_END} \
+             WHERE id IN (SELECT id FROM picked) RETURNING {}",
+            COLUMNS.replace("job.", "")
+        )
+    }
+}
+
+/// The earliest moment at which anybody may claim something.
+pub(super) const NEXT_DUE: &str = "SELECT min(ready_at) AS at FROM job WHERE ready_at IS NOT NULL";
+
+impl Tx<'_> {
+    fn lease_end(&self) -> &'static str {
+        if self.is_shared() { LEASE_END } else { NO_END }
+    }
+
+    /// Enqueues a job that is this process's own from birth: the handler that answers the request
+    /// and a worker never both do it. [`StoreError::Taken`] where it is there already.
+    pub fn enqueue_leased(&mut self, job: &Job, lease: &Lease) -> Result<Claim, StoreError> {
+        let end = self.lease_end();
+        let insert = format!(
+            "INSERT INTO job (id, kind, subject, link, due_at, owner, ready_at, lease_until, attempt, tries, parked) \
+             VALUES ($1, $2, $3, $4, $5, $6, {end}, {end}, 1, 0, FALSE)"
+        );
+        let claim = Claim {
+            job: job.clone(),
+            attempt: 1,
+            owner: lease.owner.clone(),
+            tries: 0,
+            claimed_at: self.shared.clock.now(),
+        };
+        self.sql(|conn| {
+            diesel::sql_query(insert)
+                .bind::<Text, _>(claim.key())
+                .bind::<Text, _>(job.kind.as_str())
+                .bind::<Text, _>(&job.subject)
+                .bind::<Text, _>(job.link.to_string())
+                .bind::<BigInt, _>(micros(job.due_at))
+                .bind::<Text, _>(&lease.owner)
+                .execute(conn)
+        })?;
+        Ok(claim)
+    }
+
+    /// Claims up to `limit` jobs of these kinds that are due at `now`, the longest due first, and
+    /// on PostgreSQL those whose lease has run out by the database's clock.
+    pub fn claim(
+        &mut self,
+        lease: &Lease,
+        now: Timestamp,
+        limit: u32,
+        kinds: &[JobKind],
+    ) -> Result<Vec<Claim>, StoreError> {
+        if kinds.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let update = claim_sql(self.is_shared(), kinds, limit);
+        let mut rows: Vec<JobRow> = self.sql(|conn| {
+            diesel::sql_query(update)
+                .bind::<BigInt, _>(micros(now))
+                .bind::<Text, _>(&lease.owner)
+                .load(conn)
+        })?;
+        rows.sort_by_key(|row| row.due_at);
+        let claimed_at = self.shared.clock.now();
+        rows.iter()
+            .map(|row| {
+                Ok(Claim {
+                    job: row.try_into()?,
+                    attempt: row.attempt,
+                    owner: lease.owner.clone(),
+                    tries: row.tries,
+                    claimed_at,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether a claim still stands. Asked directly before an effect that must not happen twice.
+    pub fn confirm(&mut self, claim: &Claim) -> Result<bool, StoreError> {
+        let alive = if self.is_shared() {
+            format!("lease_until > {DATABASE_NOW}")
+        } else {
+            "TRUE".into()
+        };
+        let select = format!(
+            "SELECT id, attempt FROM job WHERE id = $1 AND owner = $2 AND attempt = $3 AND {alive}"
+        );
+        let found = self.sql(|conn| {
+            diesel::sql_query(select)
+                .bind::<Text, _>(claim.key())
+                .bind::<Text, _>(&claim.owner)
+                .bind::<BigInt, _>(claim.attempt)
+                .get_result::<Held>(conn)
+                .optional()
+        })?;
+        Ok(found.is_some())
+    }
+
+    /// Renews all leases of a process in one statement and names what it still holds: keys and
+    /// attempts. What is not among them must stop.
+    pub fn renew(&mut self, lease: &Lease) -> Result<Vec<(String, i64)>, StoreError> {
+        let statement = if self.is_shared() {
+            format!(
+                "UPDATE job SET lease_until = {LEASE_END}, ready_at = {LEASE_END} \
+                 WHERE owner = $1 RETURNING id, attempt"
+            )
+        } else {
+            "SELECT id, attempt FROM job WHERE owner = $1".into()
+        };
+        let held: Vec<Held> = self.sql(|conn| {
+            diesel::sql_query(statement)
+                .bind::<Text, _>(&lease.owner)
+                .load(conn)
+        })?;
+        Ok(held.into_iter().map(|it| (it.id, it.attempt)).collect())
+    }
+
+    /// Gives a claim back undone; it is due as it was. `false`: it was no longer ours.
+    pub fn release(&mut self, claim: &Claim) -> Result<bool, StoreError> {
+        self.leave(
+            claim,
+            "ready_at = CASE WHEN again_at < due_at THEN again_at ELSE due_at END",
+        )
+    }
+
+    /// The job is done: it is gone, or due again where somebody asked for it meanwhile. `false`:
+    /// the fence was lost, a successor decides.
+    pub fn done(&mut self, claim: &Claim) -> Result<bool, StoreError> {
+        let delete =
+            "DELETE FROM job WHERE id = $1 AND owner = $2 AND attempt = $3 AND again_at IS NULL";
+        let rows = self.sql(|conn| {
+            diesel::sql_query(delete)
+                .bind::<Text, _>(claim.key())
+                .bind::<Text, _>(&claim.owner)
+                .bind::<BigInt, _>(claim.attempt)
+                .execute(conn)
+        })?;
+        if rows == 1 {
+            return Ok(true);
+        }
+        let again = self.leave(claim, "due_at = again_at, ready_at = again_at, tries = 0")?;
+        self.noted.due |= again;
+        Ok(again)
+    }
+
+    /// The job is to be done again at `due_at`, or earlier where somebody asked so meanwhile.
+    /// `poison` says that it panicked: the fifth time in a row parks it. `false`: the fence was
+    /// lost.
+    pub fn again(
+        &mut self,
+        claim: &Claim,
+        due_at: Timestamp,
+        poison: bool,
+    ) -> Result<bool, StoreError> {
+        let due = micros(due_at);
+        let earlier = format!("CASE WHEN again_at < {due} THEN again_at ELSE {due} END");
+        let set = if poison && claim.tries + 1 >= POISON {
+            format!("due_at = {earlier}, ready_at = NULL, parked = TRUE, tries = tries + 1")
+        } else {
+            let tries = if poison { "tries + 1" } else { "0" };
+            format!("due_at = {earlier}, ready_at = {earlier}, tries = {tries}")
+        };
+        let left = self.leave(claim, &set)?;
+        self.noted.due |= left && due_at <= self.shared.clock.now();
+        Ok(left)
+    }
+
+    fn leave(&mut self, claim: &Claim, set: &str) -> Result<bool, StoreError> {
+        let update = format!(
+            "UPDATE job SET owner = NULL, lease_until = NULL, again_at = NULL, {set} \
+             WHERE id = $1 AND owner = $2 AND attempt = $3"
+        );
+        let rows = self.sql(|conn| {
+            diesel::sql_query(update)
+                .bind::<Text, _>(claim.key())
+                .bind::<Text, _>(&claim.owner)
+                .bind::<BigInt, _>(claim.attempt)
+                .execute(conn)
+        })?;
+        Ok(rows == 1)
+    }
+
+    /// When anybody may next claim something: a due date, or the end of a lease.
+    pub fn next_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let least: Least = self.sql(|conn| diesel::sql_query(NEXT_DUE).get_result(conn))?;
+        Ok(Of("next").time_maybe("job.ready_at", least.at)?)
+    }
+
+    /// SQLite, at start: frees what a dead process held. Answers how many.
+    pub fn free_foreign(&mut self, boot: &Lease) -> Result<usize, StoreError> {
+        if self.is_shared() {
+            return Ok(0);
+        }
+        let update = "UPDATE job SET owner = NULL, again_at = NULL, \
+                      ready_at = CASE WHEN again_at < due_at THEN again_at ELSE due_at END \
+                      WHERE owner IS NOT NULL AND owner <> $1";
+        self.sql(|conn| {
+            diesel::sql_query(update)
+                .bind::<Text, _>(&boot.owner)
+                .execute(conn)
+        })
+    }
+}

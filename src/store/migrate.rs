@@ -1,0 +1,123 @@
+//! The schema, brought up to date from what is inside the binary.
+
+use diesel::backend::Backend as DieselBackend;
+use diesel::connection::SimpleConnection;
+use diesel::migration::MigrationVersion;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::pool::blocking;
+use super::{Backend, Conn, Store, StoreError, lite};
+
+const LITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const PG: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// Keeps two processes from migrating one PostgreSQL at once.
+const LOCK: &str = "SELECT pg_advisory_lock(7237138)";
+const UNLOCK: &str = "SELECT pg_advisory_unlock(7237138)";
+
+/// From what to what the schema was brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// The version that was found; `None` for an empty database.
+    pub from: Option<String>,
+    /// The version that is there now.
+    pub to: String,
+}
+
+impl std::fmt::Display for Migrated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.from {
+            Some(from) if *from == self.to => write!(f, "the schema is up to date ({})", self.to),
+            Some(from) => write!(f, "brought the schema from {from} to {}", self.to),
+            None => write!(f, "made the schema {}", self.to),
+        }
+    }
+}
+
+impl Store {
+    /// Brings the schema of an empty database up to date; one that has a schema is left as it is.
+    pub async fn migrate_if_empty(&self) -> Result<(), StoreError> {
+        let empty = self
+            .with_connection(|conn| match conn {
+                Conn::Lite(conn) => is_empty(conn),
+                Conn::Pg(conn) => is_empty(conn),
+            })
+            .await?;
+        if empty {
+            self.migrate().await?;
+        }
+        Ok(())
+    }
+
+    /// Brings the schema up to date. Safe to call at each start.
+    pub async fn migrate(&self) -> Result<Migrated, StoreError> {
+        self.with_connection(|conn| match conn {
+            Conn::Lite(conn) => bring(conn, LITE),
+            Conn::Pg(conn) => {
+                let fatal = |error: diesel::result::Error| StoreError::Fatal(error.to_string());
+                conn.batch_execute(LOCK).map_err(fatal)?;
+                let migrated = bring(conn, PG);
+                conn.batch_execute(UNLOCK).map_err(fatal)?;
+                migrated
+            }
+        })
+        .await
+    }
+
+    /// Whether the schema is the one that this binary knows.
+    pub async fn is_migrated(&self) -> Result<bool, StoreError> {
+        self.with_connection(|conn| match conn {
+            Conn::Lite(conn) => pending(conn, LITE).map(|it| !it),
+            Conn::Pg(conn) => pending(conn, PG).map(|it| !it),
+        })
+        .await
+    }
+
+    async fn with_connection<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        blocking(move || {
+            let mut conn = match &store.0.backend {
+                Backend::Lite(it) => Conn::Lite(
+                    lite::connect(&it.file).map_err(|it| StoreError::Fatal(it.to_string()))?,
+                ),
+                Backend::Pg(pg) => pg.pool.fresh()?,
+            };
+            work(&mut conn)
+        })
+        .await
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Fatal(format!("the schema cannot be migrated: {error}"))
+}
+
+fn bring<DB: DieselBackend>(
+    conn: &mut impl MigrationHarness<DB>,
+    source: EmbeddedMigrations,
+) -> Result<Migrated, StoreError> {
+    let newest = |conn: &mut _| -> Result<Option<String>, StoreError> {
+        let applied = MigrationHarness::<DB>::applied_migrations(conn).map_err(|it| failed(&it))?;
+        Ok(applied.iter().map(MigrationVersion::to_string).max())
+    };
+    let from = newest(conn)?;
+    conn.run_pending_migrations(source)
+        .map_err(|it| failed(&it))?;
+    let to = newest(conn)?.unwrap_or_default();
+    Ok(Migrated { from, to })
+}
+
+fn is_empty<DB: DieselBackend>(conn: &mut impl MigrationHarness<DB>) -> Result<bool, StoreError> {
+    let applied = conn.applied_migrations().map_err(|it| failed(&it))?;
+    Ok(applied.is_empty())
+}
+
+fn pending<DB: DieselBackend>(
+    conn: &mut impl MigrationHarness<DB>,
+    source: EmbeddedMigrations,
+) -> Result<bool, StoreError> {
+    conn.has_pending_migration(source).map_err(|it| failed(&it))
+}

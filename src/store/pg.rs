@@ -1,0 +1,208 @@
+//! PostgreSQL: the connection and its TLS, the transaction and its retries, and what to do when
+//! nobody knows whether a COMMIT happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use diesel_async::AsyncPgConnection;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::runtime::Handle;
+use tokio_postgres::NoTls;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::door::run;
+use super::error::judge;
+use super::pgw::PgW;
+use super::pool::{Pool, blocking};
+use super::url::{Target, Tls};
+use super::{Conn, OpenError, Shared, StoreError, Tx};
+use crate::link::EventId;
+
+/// How often a transaction is tried before its caller is told.
+const TRIES: u32 = 5;
+
+pub(super) struct Pg {
+    pub pool: Arc<Pool>,
+}
+
+impl Pg {
+    pub async fn open(target: Target, size: usize) -> Result<Self, OpenError> {
+        let tls = match &target.tls {
+            Tls::Disable => None,
+            Tls::VerifyFull { authorities } => Some(verify_full(authorities.as_deref())?),
+        };
+        let runtime = Handle::current();
+        let pool = Pool::new(size, move || {
+            runtime
+                .block_on(connect(&target, tls.clone()))
+                .map(Conn::Pg)
+        });
+        let trying = Arc::clone(&pool);
+        blocking(move || -> Result<(), StoreError> {
+            trying.back(trying.fresh()?);
+            Ok(())
+        })
+        .await
+        .map_err(|error| OpenError::Unusable(error.to_string()))?;
+        Ok(Self { pool })
+    }
+
+    pub async fn write<T, E>(
+        &self,
+        shared: &Arc<Shared>,
+        closure: impl Fn(&mut Tx) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let permit = self.pool.admit().await?;
+        let (pool, shared) = (Arc::clone(&self.pool), Arc::clone(shared));
+        blocking(move || {
+            let _permit = permit;
+            write(&pool, &shared, closure)
+        })
+        .await
+    }
+}
+
+/// One connection. The driver of its socket runs on the runtime that `Handle::block_on` enters.
+async fn connect(target: &Target, tls: Option<MakeRustlsConnect>) -> Result<PgW, StoreError> {
+    let lost = |error: tokio_postgres::Error| {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot connect to PostgreSQL"
+        );
+        match error.as_db_error() {
+            Some(refusal) => StoreError::Fatal(refusal.message().to_owned()),
+            None => StoreError::Lost,
+        }
+    };
+    let unusable = |error: diesel::ConnectionError| StoreError::Fatal(error.to_string());
+    let inner = match tls {
+        None => {
+            let (client, connection) = target.config.connect(NoTls).await.map_err(lost)?;
+            AsyncPgConnection::try_from_client_and_connection(client, connection)
+                .await
+                .map_err(unusable)?
+        }
+        Some(tls) => {
+            let (client, connection) = target.config.connect(tls).await.map_err(lost)?;
+            AsyncPgConnection::try_from_client_and_connection(client, connection)
+                .await
+                .map_err(unusable)?
+        }
+    };
+    Ok(PgW(inner.into()))
+}
+
+fn verify_full(file: Option<&std::path::Path>) -> Result<MakeRustlsConnect, OpenError> {
+    let mut roots = rustls::RootCertStore::empty();
+    if let Some(file) = file {
+        let unreadable =
+            |error: &dyn std::fmt::Display| OpenError::Unusable(format!("sslrootcert: {error}"));
+        for authority in CertificateDer::pem_file_iter(file).map_err(|it| unreadable(&it))? {
+            roots
+                .add(authority.map_err(|it| unreadable(&it))?)
+                .map_err(|it| unreadable(&it))?;
+        }
+    } else {
+        // what the system has and rustls cannot read is of no use, and no fault of ours
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if roots.is_empty() {
+        let words =
+            "no certificate authority to check the server by: set sslrootcert or SSL_CERT_FILE";
+        return Err(OpenError::Unusable(words.into()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| OpenError::Unusable(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn write<T, E: From<StoreError>>(
+    pool: &Pool,
+    shared: &Shared,
+    closure: impl Fn(&mut Tx) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut last = StoreError::Lost;
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            let jitter = shared.random.below(10 << attempt);
+            std::thread::sleep(Duration::from_millis(jitter));
+        }
+        let mut conn = match pool.begun("BEGIN") {
+            Ok(conn) => conn,
+            Err(StoreError::Lost) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let (answer, ended) = run(&mut conn, shared, &closure);
+        match ended.fault {
+            Some(fault @ (StoreError::Again | StoreError::Lost)) => {
+                // a lost connection cannot be rolled back, and is dropped by that
+                pool.undo(conn);
+                last = fault;
+                continue;
+            }
+            _ if !ended.keep => {
+                pool.undo(conn);
+                return answer;
+            }
+            _ => {}
+        }
+        match conn.batch_execute("COMMIT").map_err(|error| judge(&error)) {
+            Ok(()) => {
+                pool.back(conn);
+                ended.noted.tell(shared);
+                return answer;
+            }
+            Err(StoreError::Again) => {
+                // 40001 at COMMIT: the server has rolled back
+                pool.back(conn);
+                last = StoreError::Again;
+            }
+            Err(error) => {
+                drop(conn);
+                // without a witness the write is harmless to repeat
+                if let Some(witness) = ended.noted.witness {
+                    tracing::warn!(%error, %witness, "a COMMIT went unanswered; asking for its witness");
+                    if committed(pool, witness)? {
+                        ended.noted.tell(shared);
+                        return answer;
+                    }
+                }
+                last = error;
+            }
+        }
+    }
+    Err(last.into())
+}
+
+/// Whether the transaction that appended `witness` was committed. Its old backend may still be
+/// inside COMMIT, where a look-up would say "no" too early: an insert of the same id waits for it.
+fn committed(pool: &Pool, witness: EventId) -> Result<bool, StoreError> {
+    const PROBE: &str = "INSERT INTO event (id, kind, created_at, json) VALUES ($1, '', 0, '') \
+                         ON CONFLICT (id) DO NOTHING";
+    for millis in [0, 50, 200, 1000, 3000] {
+        std::thread::sleep(Duration::from_millis(millis));
+        let Ok(mut conn) = pool.begun("BEGIN") else {
+            continue;
+        };
+        let inserted = diesel::sql_query(PROBE)
+            .bind::<Text, _>(witness.to_string())
+            .execute(&mut conn);
+        pool.undo(conn);
+        if let Ok(rows) = inserted {
+            return Ok(rows == 0);
+        }
+    }
+    Err(StoreError::Lost)
+}

@@ -1,0 +1,144 @@
+//! Connections and who may use them: an idle list and a semaphore. (Not r2d2: after a cut
+//! connection its `is_broken` says no, and its ping panics on a runtime thread.) A connection comes
+//! back only after its transaction has ended well.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use diesel::connection::SimpleConnection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::door::run;
+use super::{Conn, Shared, StoreError, Tx};
+
+/// Callers that may wait for each connection; more are told that the store is overloaded.
+const WAITING_EACH: usize = 64;
+/// A connection of a pool may have been cut while it lay idle. So often another is tried.
+const STALE: usize = 8;
+
+type Make = dyn Fn() -> Result<Conn, StoreError> + Send + Sync;
+
+pub(super) struct Pool {
+    make: Box<Make>,
+    idle: Mutex<Vec<Conn>>,
+    gate: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    most_waiting: usize,
+}
+
+/// Counts a waiting caller for as long as it waits, also when it gives up.
+struct Queued<'a>(&'a AtomicUsize);
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    /// A pool of at most `size` connections (at least one). `make` blocks; it is called off the
+    /// runtime's threads.
+    pub fn new(
+        size: usize,
+        make: impl Fn() -> Result<Conn, StoreError> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let size = size.max(1);
+        Arc::new(Self {
+            make: Box::new(make),
+            idle: Mutex::default(),
+            gate: Arc::new(Semaphore::new(size)),
+            waiting: AtomicUsize::new(0),
+            most_waiting: size * WAITING_EACH,
+        })
+    }
+
+    /// The right to one connection.
+    pub async fn admit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        if let Ok(permit) = Arc::clone(&self.gate).try_acquire_owned() {
+            return Ok(permit);
+        }
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
+            drop(Queued(&self.waiting));
+            return Err(StoreError::Overloaded);
+        }
+        let _queued = Queued(&self.waiting);
+        Arc::clone(&self.gate)
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::Closed)
+    }
+
+    /// A connection inside a transaction that `begin` opened. Blocks.
+    pub fn begun(&self, begin: &str) -> Result<Conn, StoreError> {
+        for _ in 0..STALE {
+            let Some(mut conn) = self.lock().pop() else {
+                break;
+            };
+            if conn.batch_execute(begin).is_ok() {
+                return Ok(conn);
+            }
+        }
+        let mut conn = (self.make)()?;
+        conn.batch_execute(begin)
+            .map_err(|error| super::error::judge(&error))?;
+        Ok(conn)
+    }
+
+    /// A new connection, outside the pool's count. Blocks.
+    pub fn fresh(&self) -> Result<Conn, StoreError> {
+        (self.make)()
+    }
+
+    /// Gives back a connection whose transaction has ended.
+    pub fn back(&self, conn: Conn) {
+        self.lock().push(conn);
+    }
+
+    /// Ends a transaction by undoing it; a connection that cannot even do that is dropped.
+    pub fn undo(&self, mut conn: Conn) {
+        if conn.batch_execute("ROLLBACK").is_ok() {
+            self.back(conn);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Conn>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a closure that only reads.
+    pub async fn read<T, E>(
+        self: &Arc<Self>,
+        begin: &'static str,
+        shared: &Arc<Shared>,
+        closure: impl FnOnce(&mut Tx) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let permit = self.admit().await?;
+        let (pool, shared) = (Arc::clone(self), Arc::clone(shared));
+        let reading = move || {
+            let _permit = permit;
+            let mut conn = pool.begun(begin)?;
+            let (answer, _) = run(&mut conn, &shared, closure);
+            pool.undo(conn);
+            answer
+        };
+        blocking(reading).await
+    }
+}
+
+/// Runs what blocks on a thread that may.
+pub(super) async fn blocking<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(error) if error.is_panic() => Err(StoreError::Panicked.into()),
+        Err(_) => Err(StoreError::Closed.into()),
+    }
+}

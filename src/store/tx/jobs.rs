@@ -1,0 +1,58 @@
+//! Promising work, and asking for it sooner. Doing it: [`super::super::claim`].
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use jiff::Timestamp;
+
+use super::super::rows::micros;
+use super::super::{Job, JobKind, StoreError, Tx};
+
+/// Where the job is there already: sooner, never later. While it is leased the wish is kept beside
+/// it, so that whoever ends the lease finds it; a parked one stays parked.
+const ENQUEUE: &str = "INSERT INTO job (id, kind, subject, link, due_at, ready_at, attempt, tries, parked) \
+     VALUES ($1, $2, $3, $4, $5, $5, 0, 0, FALSE) ON CONFLICT (id) DO UPDATE SET \
+     due_at = CASE WHEN job.owner IS NULL AND excluded.due_at < job.due_at THEN excluded.due_at ELSE job.due_at END, \
+     ready_at = CASE WHEN job.owner IS NULL AND NOT job.parked AND excluded.due_at < job.ready_at \
+         THEN excluded.due_at ELSE job.ready_at END, \
+     again_at = CASE WHEN job.owner IS NOT NULL AND (job.again_at IS NULL OR excluded.due_at < job.again_at) \
+         THEN excluded.due_at ELSE job.again_at END";
+
+const HASTEN: &str = "UPDATE job SET \
+     due_at = CASE WHEN owner IS NULL AND $1 < due_at THEN $1 ELSE due_at END, \
+     ready_at = CASE WHEN owner IS NULL AND $1 < ready_at THEN $1 ELSE ready_at END, \
+     again_at = CASE WHEN owner IS NOT NULL AND (again_at IS NULL OR $1 < again_at) THEN $1 ELSE again_at END \
+     WHERE id = $2 AND NOT parked";
+
+impl Tx<'_> {
+    /// Promises a job. Where kind and subject are promised already, the earlier due date holds.
+    pub fn enqueue(&mut self, job: &Job) -> Result<(), StoreError> {
+        self.sql(|conn| {
+            diesel::sql_query(ENQUEUE)
+                .bind::<Text, _>(Job::key(job.kind, &job.subject))
+                .bind::<Text, _>(job.kind.as_str())
+                .bind::<Text, _>(&job.subject)
+                .bind::<Text, _>(job.link.to_string())
+                .bind::<BigInt, _>(micros(job.due_at))
+                .execute(conn)
+        })?;
+        self.noted.due |= job.due_at <= self.shared.clock.now();
+        Ok(())
+    }
+
+    /// Wants a promised job at `due` at the latest. `false`: there is none (or it is parked).
+    pub fn hasten(
+        &mut self,
+        kind: JobKind,
+        subject: &str,
+        due: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let rows = self.sql(|conn| {
+            diesel::sql_query(HASTEN)
+                .bind::<BigInt, _>(micros(due))
+                .bind::<Text, _>(Job::key(kind, subject))
+                .execute(conn)
+        })?;
+        self.noted.due |= rows == 1 && due <= self.shared.clock.now();
+        Ok(rows == 1)
+    }
+}

@@ -1,0 +1,201 @@
+//! Links: born, touched, saved. **Touch first**: one portable statement locks the row and reads the
+//! state, so that read-then-decide is safe at READ COMMITTED on PostgreSQL.
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::super::rows::link::{BirthRow, LifeRow, LinkRow};
+use super::super::rows::micros;
+use super::super::rows::stage::StageColumns;
+use super::super::schema::link;
+use super::super::{MultiBackend, StoreError, Tx, search};
+use crate::link::{Actor, Link, LinkId, Status};
+
+/// All columns, as the rows want them.
+macro_rules! columns {
+    () => {
+        (
+            <BirthRow as Selectable<MultiBackend>>::construct_selection(),
+            <LifeRow as Selectable<MultiBackend>>::construct_selection(),
+            <StageColumns as Selectable<MultiBackend>>::construct_selection(),
+        )
+    };
+}
+pub(in crate::store) use columns;
+
+/// The statuses that are not final.
+const LIVE: [&str; 3] = ["creating", "open", "disabling"];
+
+fn live_reference(store: &str, reference: &str) -> String {
+    format!("{store}/{reference}")
+}
+
+impl Tx<'_> {
+    /// Stores a new link and the token of its first pair. An `exclusive` one is refused with
+    /// `Taken(LiveReference)` while another exclusive link of its store and reference is live.
+    pub fn insert_link(
+        &mut self,
+        link: &Link,
+        token_hash: &[u8; 32],
+        exclusive: bool,
+    ) -> Result<(), StoreError> {
+        let shared = self.shared;
+        let birth = BirthRow::of(link, &shared.vault, &shared.random);
+        let life = LifeRow::of(link);
+        let stage = StageColumns::of(link, &shared.vault, &shared.random);
+        let live = (exclusive && !link.stage.status().is_final())
+            .then(|| live_reference(&link.store, &link.sale.reference));
+        self.sql(|conn| {
+            diesel::insert_into(link::table)
+                .values((&birth, &life, &stage, link::live_reference.eq(live)))
+                .execute(conn)
+        })?;
+        self.deliveries = Some((link.id, Vec::new()));
+        self.insert_token(token_hash, link.id, 1)?;
+        self.index(link, search::at_birth(link))?;
+        self.index_life(link)
+    }
+
+    /// Locks a link for the rest of the transaction, counts its version up, and reads it.
+    pub fn touch(&mut self, id: LinkId) -> Result<Option<Link>, StoreError> {
+        let row: Option<LinkRow> = self.sql(|conn| {
+            diesel::update(link::table.find(id.to_string()))
+                .set(link::version.eq(link::version + 1))
+                .returning(columns!())
+                .get_result(conn)
+                .optional()
+        })?;
+        let touched = self.opened(row)?;
+        if let Some(link) = &touched {
+            self.indexed.push((link.id, search::in_life(link)));
+        }
+        Ok(touched)
+    }
+
+    /// Reads a link.
+    pub fn link(&mut self, id: LinkId) -> Result<Option<Link>, StoreError> {
+        let row: Option<LinkRow> = self.sql(|conn| {
+            link::table
+                .find(id.to_string())
+                .select(columns!())
+                .first(conn)
+                .optional()
+        })?;
+        self.opened(row)
+    }
+
+    pub(in crate::store) fn opened(
+        &self,
+        row: Option<LinkRow>,
+    ) -> Result<Option<Link>, StoreError> {
+        let vault = &self.shared.vault;
+        Ok(row.map(|row| (row, vault).try_into()).transpose()?)
+    }
+
+    /// Writes all that may change of a link that was touched (or inserted) in this transaction.
+    pub fn save(&mut self, link: &Link) -> Result<(), StoreError> {
+        let shared = self.shared;
+        let life = LifeRow::of(link);
+        let stage = StageColumns::of(link, &shared.vault, &shared.random);
+        let row = link::table
+            .find(link.id.to_string())
+            .filter(link::version.eq(link.version));
+        let is_final = link.stage.status().is_final();
+        let rows = self.sql(|conn| {
+            if is_final {
+                // the reference is free for the next link
+                diesel::update(row)
+                    .set((&life, &stage, link::live_reference.eq(None::<String>)))
+                    .execute(conn)
+            } else {
+                diesel::update(row).set((&life, &stage)).execute(conn)
+            }
+        })?;
+        if rows == 0 {
+            // somebody else has touched it since it was read: run again on what is there now
+            return Err(self.failed(StoreError::Again));
+        }
+        self.counted.retain(|(id, _)| *id != link.id);
+        self.index_life(link)
+    }
+
+    /// Writes the sequences that events counted on and no save has written.
+    pub(in crate::store) fn write_sequences(&mut self) -> Result<(), StoreError> {
+        for (id, sequence) in std::mem::take(&mut self.counted) {
+            self.sql(|conn| {
+                diesel::update(link::table.find(id.to_string()))
+                    .set(link::sequence.eq(sequence))
+                    .execute(conn)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The live link of a store and reference, exclusive or not; the newest where there are several.
+    pub fn live_link(
+        &mut self,
+        store: &str,
+        reference: &str,
+    ) -> Result<Option<(LinkId, Status)>, StoreError> {
+        let row: Option<(String, String)> = self.sql(|conn| {
+            link::table
+                .filter(link::reference.eq(reference))
+                .filter(link::store.eq(store))
+                .filter(link::status.eq_any(LIVE))
+                .order((link::created_at.desc(), link::id.desc()))
+                .select((link::id, link::status))
+                .first(conn)
+                .optional()
+        })?;
+        let Some((id, status)) = row else {
+            return Ok(None);
+        };
+        let of = super::super::rows::Of(&id);
+        Ok(Some((
+            of.id("link.id", &id)?,
+            of.some("link.status", Status::from_word(&status))?,
+        )))
+    }
+
+    /// A link of this store and reference that was completed at or after `since`.
+    pub fn paid_link(
+        &mut self,
+        store: &str,
+        reference: &str,
+        since: Timestamp,
+    ) -> Result<Option<LinkId>, StoreError> {
+        let id: Option<String> = self.sql(|conn| {
+            link::table
+                .filter(link::reference.eq(reference))
+                .filter(link::store.eq(store))
+                .filter(link::status.eq(Status::Completed.as_str()))
+                .filter(link::stage_at.ge(micros(since)))
+                .order((link::created_at.desc(), link::id.desc()))
+                .select(link::id)
+                .first(conn)
+                .optional()
+        })?;
+        Ok(id
+            .map(|id| super::super::rows::Of(&id).id("link.id", &id))
+            .transpose()?)
+    }
+
+    /// How many links an actor (on behalf of an agent) made at or after `since`: for limits.
+    pub fn count_links_since(
+        &mut self,
+        actor: Actor,
+        agent: Option<&str>,
+        since: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let actor = actor.to_string();
+        self.sql(|conn| {
+            let all = link::table
+                .filter(link::created_by.eq(actor))
+                .filter(link::created_at.ge(micros(since)));
+            match agent {
+                None => all.count().get_result(conn),
+                Some(agent) => all.filter(link::agent.eq(agent)).count().get_result(conn),
+            }
+        })
+    }
+}

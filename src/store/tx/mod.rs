@@ -1,0 +1,15 @@
+//! The verbs of a transaction, a file per subject. Each is an `impl Tx`; none decides anything
+//! about a link's life.
+
+pub(super) mod alerts;
+pub(super) mod attempts;
+pub(super) mod deliveries;
+pub(super) mod events;
+pub(super) mod idempotency;
+pub(super) mod jobs;
+pub(super) mod keys;
+pub(super) mod links;
+pub(super) mod lists;
+pub(super) mod lookups;
+pub(super) mod outbox;
+pub(super) mod tokens;

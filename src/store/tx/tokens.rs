@@ -1,0 +1,60 @@
+//! Tokens of merchant URLs, by their hash. A token is dead 48 hours after its link's end, which
+//! follows from the link: nothing is written when it dies.
+
+use diesel::prelude::*;
+use jiff::SignedDuration;
+
+use super::super::rows::{Of, micros};
+use super::super::schema::{link, token};
+use super::super::{StoreError, Tx};
+use crate::link::{LinkId, Status};
+
+const DEAD_AFTER: SignedDuration = SignedDuration::from_hours(48);
+
+impl Tx<'_> {
+    /// Stores the hash of a pair's token.
+    pub fn insert_token(
+        &mut self,
+        hash: &[u8; 32],
+        link: LinkId,
+        pair: u8,
+    ) -> Result<(), StoreError> {
+        self.sql(|conn| {
+            diesel::insert_into(token::table)
+                .values((
+                    token::hash.eq(&hash[..]),
+                    token::link.eq(link.to_string()),
+                    token::pair.eq(i64::from(pair)),
+                ))
+                .execute(conn)
+        })?;
+        Ok(())
+    }
+
+    /// The link and pair that a token names; `None` where it is unknown, or dead.
+    pub fn token(&mut self, hash: &[u8; 32]) -> Result<Option<(LinkId, u8)>, StoreError> {
+        type Row = (String, i64, String, Option<i64>);
+        let row: Option<Row> = self.sql(|conn| {
+            token::table
+                .inner_join(link::table)
+                .filter(token::hash.eq(&hash[..]))
+                .select((token::link, token::pair, link::status, link::stage_at))
+                .first(conn)
+                .optional()
+        })?;
+        let Some((id, pair, status, ended_at)) = row else {
+            return Ok(None);
+        };
+        let of = Of(&id);
+        let status = of.some("link.status", Status::from_word(&status))?;
+        if let (true, Some(at)) = (status.is_final(), ended_at)
+            && micros(self.shared.clock.now() - DEAD_AFTER) >= at
+        {
+            return Ok(None);
+        }
+        Ok(Some((
+            of.id("token.link", &id)?,
+            of.small("token.pair", pair)?,
+        )))
+    }
+}
