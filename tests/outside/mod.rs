@@ -4,7 +4,15 @@
 mod harness;
 
 mod creating;
+mod delivering;
+mod disabling;
+mod ending;
+mod listing;
+mod operating;
 mod outages;
+mod paying;
 mod qr;
 mod refusing;
 mod repeating;
+mod roles;
+mod watching;
