@@ -106,9 +106,9 @@ async fn a_payable_link_has_every_member(w: &World) {
     let path = format!("/v1/links/{}/qr", id(&link));
     assert_eq!(link["qr"]["png"], format!("{path}.png"));
     assert_eq!(link["qr"]["svg"], format!("{path}.svg"));
-    let line = &link["order_lines"][0];
+    let shirt = &link["order_lines"][0];
     assert_eq!(
-        (&line["name"], &line["total_tax_amount"]),
+        (&shirt["name"], &shirt["total_tax_amount"]),
         (&json!("Red T-Shirt"), &json!(4545))
     );
     // a request that says no end has the session's

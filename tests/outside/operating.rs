@@ -6,24 +6,41 @@ use serde_json::{Value, json};
 
 use super::harness::process::{Process, run};
 use super::harness::world::{free_port, id};
-use super::harness::{World, WorldPlan, email, eventually, phone, reference, sale, sale_of, stories};
+use super::harness::{
+    World, WorldPlan, email, eventually, phone, reference, sale, sale_of, stories,
+};
 
-stories!(operating, WorldPlan::new().with("LOG", "debug"), [
-    health_is_told,
-    the_description_has_every_path,
-    a_second_process_is_refused_the_file,
-    all_faults_of_the_settings_are_told_at_once,
-    a_loopback_klarna_must_be_allowed,
-    wrong_usage_is_exit_2,
-    a_simulator_picks_its_port,
-]);
+stories!(
+    operating,
+    WorldPlan::new().with("LOG", "debug"),
+    [
+        health_is_told,
+        the_description_has_every_path,
+        a_second_process_is_refused_the_file,
+        all_faults_of_the_settings_are_told_at_once,
+        a_loopback_klarna_must_be_allowed,
+        wrong_usage_is_exit_2,
+        a_simulator_picks_its_port,
+    ]
+);
 
-stories!(operating_limits,
-    WorldPlan::new().with("LIMIT_AGENT_LINKS_PER_HOUR", "2"), [an_agent_is_limited]);
+stories!(
+    operating_limits,
+    WorldPlan::new().with("LIMIT_AGENT_LINKS_PER_HOUR", "2"),
+    [an_agent_is_limited]
+);
 
-stories!(operating_through_a_crash, WorldPlan::new(), [what_was_acknowledged_survives_a_crash]);
+stories!(
+    operating_through_a_crash,
+    WorldPlan::new(),
+    [what_was_acknowledged_survives_a_crash]
+);
 
-stories!(operating_to_the_end, WorldPlan::new(), [an_asked_end_is_graceful]);
+stories!(
+    operating_to_the_end,
+    WorldPlan::new(),
+    [an_asked_end_is_graceful]
+);
 
 async fn health_is_told(w: &World) {
     let stranger = w.stranger();
@@ -31,17 +48,42 @@ async fn health_is_told(w: &World) {
     stranger.get("/healthz").await.expect(200);
     stranger.get("/readyz").await.expect(200);
     let metrics = stranger.get("/metrics").await.expect(200);
-    assert!(metrics.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
-    assert!(metrics.text().lines().any(|line| line.starts_with("paylink_")), "{}", metrics.text());
+    assert!(
+        metrics
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/plain"))
+    );
+    assert!(
+        metrics
+            .text()
+            .lines()
+            .any(|line| line.starts_with("paylink_")),
+        "{}",
+        metrics.text()
+    );
 }
 
 async fn the_description_has_every_path(w: &World) {
     let document = w.stranger().get("/openapi.json").await.expect(200).json();
-    assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{}", document["openapi"]);
+    assert!(
+        document["openapi"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("3.1")),
+        "{}",
+        document["openapi"]
+    );
     let paths = document["paths"].as_object().expect("paths");
     // names of path parameters are the description's own
-    let shape = |path: &str| path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part }).collect::<Vec<_>>().join("/");
-    let known: Vec<_> = paths.iter().map(|(path, operations)| (shape(path), operations)).collect();
+    let shape = |path: &str| {
+        path.split('/')
+            .map(|part| if part.starts_with('{') { "{}" } else { part })
+            .collect::<Vec<_>>()
+            .join("/")
+    };
+    let known: Vec<_> = paths
+        .iter()
+        .map(|(path, operations)| (shape(path), operations))
+        .collect();
     let mut missing = Vec::new();
     for (path, methods) in [
         ("/v1/links", "get post"),
@@ -65,7 +107,12 @@ async fn the_description_has_every_path(w: &World) {
         ("/metrics", "get"),
     ] {
         for method in methods.split(' ') {
-            let kinds = ["/callbacks/hpp/{}", "/callbacks/push/{}", "/callbacks/notification/{}", "/callbacks/validation/{}"];
+            let kinds = [
+                "/callbacks/hpp/{}",
+                "/callbacks/push/{}",
+                "/callbacks/notification/{}",
+                "/callbacks/validation/{}",
+            ];
             let there = known.iter().any(|(known, operations)| {
                 let same = known == path || (kinds.contains(&path) && known == "/callbacks/{}/{}");
                 same && operations[method].is_object()
@@ -113,17 +160,36 @@ async fn all_faults_of_the_settings_are_told_at_once(w: &World) {
         ("KLARNA_PASSWORD", "hush-hush"),
         ("MERCHANT_NAME", ""),
     ];
-    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let env = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
     let ended = run(&["serve"], &env, &w.dir);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     for name in [
-        "DATABASE_URL", "KLARNA_API_URL", "KLARNA_USERNAME", "MERCHANT_NAME", "MERCHANT_TERMS_URL", "DEFAULT_TAX_RATE",
-        "SMS_GATEWAY", "PAYLINK_LISTEN", "PAYLINK_PUBLIC_URL", "SMTP_URL",
+        "DATABASE_URL",
+        "KLARNA_API_URL",
+        "KLARNA_USERNAME",
+        "MERCHANT_NAME",
+        "MERCHANT_TERMS_URL",
+        "DEFAULT_TAX_RATE",
+        "SMS_GATEWAY",
+        "PAYLINK_LISTEN",
+        "PAYLINK_PUBLIC_URL",
+        "SMTP_URL",
     ] {
-        assert!(ended.stderr.contains(name), "{name} is not in {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(name),
+            "{name} is not in {}",
+            ended.stderr
+        );
     }
     // a gateway word that is not built names those that are
-    assert!(ended.stderr.contains("http") && ended.stderr.contains("none"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("http") && ended.stderr.contains("none"),
+        "{}",
+        ended.stderr
+    );
     assert!(!ended.stderr.contains("hush-hush"));
     assert_eq!(ended.stdout, "");
 }
@@ -131,13 +197,23 @@ async fn all_faults_of_the_settings_are_told_at_once(w: &World) {
 async fn a_loopback_klarna_must_be_allowed(w: &World) {
     let mut env = w.env.clone();
     env.retain(|(name, _)| name != "PAYLINK_ALLOW_SIMULATOR" && name != "DATABASE_URL");
-    env.push(("DATABASE_URL".to_owned(), format!("sqlite://{}", w.path("other.db").display())));
+    env.push((
+        "DATABASE_URL".to_owned(),
+        format!("sqlite://{}", w.path("other.db").display()),
+    ));
     let ended = run(&["serve"], &env, &w.dir);
     assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("PAYLINK_ALLOW_SIMULATOR"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("PAYLINK_ALLOW_SIMULATOR"),
+        "{}",
+        ended.stderr
+    );
     // PostgreSQL needs a secret from outside
     env.retain(|(name, _)| name != "DATABASE_URL" && name != "PAYLINK_SECRET");
-    env.push(("DATABASE_URL".to_owned(), "postgres://nobody@127.0.0.1:1/x?sslmode=disable".to_owned()));
+    env.push((
+        "DATABASE_URL".to_owned(),
+        "postgres://nobody@127.0.0.1:1/x?sslmode=disable".to_owned(),
+    ));
     env.push(("PAYLINK_ALLOW_SIMULATOR".to_owned(), "1".to_owned()));
     let ended = run(&["serve"], &env, &w.dir);
     assert_eq!(ended.code, Some(2));
@@ -149,13 +225,30 @@ async fn wrong_usage_is_exit_2(w: &World) {
         &["fly"][..],
         &["serve", "--fast"],
         &["keys", "create", "--name", "x", "--role", "king"],
-        &["keys", "create", "--name", "x", "--role", "agent", "--store", "Not A Store"],
+        &[
+            "keys",
+            "create",
+            "--name",
+            "x",
+            "--role",
+            "agent",
+            "--store",
+            "Not A Store",
+        ],
     ] {
         let ended = w.runs(args);
         assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.stderr);
-        assert!(ended.stdout.is_empty() && !ended.stderr.is_empty(), "{args:?}");
+        assert!(
+            ended.stdout.is_empty() && !ended.stderr.is_empty(),
+            "{args:?}"
+        );
     }
-    for args in [&["--help"][..], &["serve", "--help"], &["keys", "create", "--help"], &["simulate", "--help"]] {
+    for args in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["keys", "create", "--help"],
+        &["simulate", "--help"],
+    ] {
         let ended = w.runs(args);
         assert_eq!(ended.code, Some(0), "{args:?}");
         assert!(ended.stdout.contains("Usage"), "{args:?}");
@@ -187,7 +280,10 @@ async fn an_agent_is_limited(w: &World) {
     for _ in 0..2 {
         w.integrator().creates(&named("ann")).await;
     }
-    w.integrator().sends(&named("ann")).await.problem(429, "rate_limited");
+    w.integrator()
+        .sends(&named("ann"))
+        .await
+        .problem(429, "rate_limited");
     w.integrator().creates(&named("bob")).await;
 }
 
@@ -207,7 +303,10 @@ async fn what_was_acknowledged_survives_a_crash(w: &World) {
     w.klarna.buyer(&paid, "pay").await;
     w.comes_back();
     for link in [&paid, &open, &waiting, &revoked] {
-        agent.get(&format!("/v1/links/{}", id(link))).await.expect(200);
+        agent
+            .get(&format!("/v1/links/{}", id(link)))
+            .await
+            .expect(200);
     }
     agent.until(id(&waiting), "open").await;
     agent.until(id(&revoked), "disabled").await;
@@ -218,7 +317,10 @@ async fn what_was_acknowledged_survives_a_crash(w: &World) {
         (w.mail.to(&mail).len() == 1 && w.sms.to(&number).len() == 1).then_some(())
     })
     .await;
-    agent.press(&format!("/v1/links/{}/refresh", id(&paid))).await.expect(200);
+    agent
+        .press(&format!("/v1/links/{}/refresh", id(&paid)))
+        .await
+        .expect(200);
     agent.until(id(&paid), "completed").await;
     w.klarna.buyer(&open, "pay").await;
     agent.until(id(&open), "completed").await;

@@ -10,6 +10,9 @@ stories!(
     WorldPlan::new(),
     [
         each_fault_has_its_code_and_place,
+        what_lies_deeper_is_judged_too,
+        what_is_missing_is_required,
+        messages_and_signs_are_judged,
         managed_and_read_only_members_are_named,
         all_faults_are_told_at_once,
         recipients_must_be_deliverable,
@@ -66,115 +69,78 @@ fn lines(count: usize) -> Value {
     ])
 }
 
+/// Place, code, value (JSON; `x*9` is a text of nine letters, `line*9` a list of nine lines).
+const FAULTS: &str = r#"
+    /reference                         too_short              ""
+    /reference                         too_short              " \u200b "
+    /reference                         too_long               x*256
+    /reference                         wrong_type             7
+    /reference                         control_character      "a\nb"
+    /reference                         control_character      "a\u202eb"
+    /use_case                          invalid_value          "mail_order"
+    /on_duplicate                      invalid_value          "maybe"
+    /auto_capture                      wrong_type             "yes"
+    /agent                             too_long               x*101
+    /purchase_country                  unsupported_country    "XX"
+    /purchase_country                  unsupported_country    "IN"
+    /purchase_currency                 unsupported_currency   "SEK"
+    /order_lines                       too_few                []
+    /order_lines                       too_many               line*1001
+    /order_lines                       wrong_type             "none"
+    /order_lines/0                     wrong_type             "none"
+    /order_lines/0/name                too_short              ""
+    /order_lines/0/name                too_long               x*256
+    /order_lines/0/quantity            wrong_type             "5"
+    /order_lines/0/quantity            wrong_type             5.0
+    /order_lines/0/quantity            out_of_range           -1
+    /order_lines/0/quantity_unit       too_long               x*9
+    /order_lines/0/unit_price          out_of_range           100000001
+    /order_lines/0/tax_rate            out_of_range           10001
+    /order_lines/0/tax_rate            out_of_range           -1
+    /order_lines/0/type                invalid_value          "gift"
+    /order_lines/0/total_amount        sum_mismatch           49999
+    /order_lines/0/total_tax_amount    tax_mismatch           4544
+    /order_lines/0/total_tax_amount    tax_mismatch           4547
+    /order_lines/0/colour              unknown_field          "red"
+    /order_amount                      sum_mismatch           50001
+    /order_amount                      out_of_range           0
+    /order_amount                      out_of_range           200000001
+    /order_amount                      wrong_type             "50000"
+    /order_tax_amount                  sum_mismatch           4546
+    /billing_address/email             invalid_format         "Jo <jo@shop.example>"
+    /billing_address/email             invalid_format         "jo@localhost"
+    /billing_address/email             invalid_format         "\"jo\"@shop.example"
+    /billing_address/email             invalid_format         "jo..b@shop.example"
+    /billing_address/email             invalid_format         "jo@-shop.example"
+    /billing_address/phone             invalid_format         "tel:+442079460123"
+    /billing_address/phone             invalid_format         "+442079460123 ext. 4"
+    /billing_address/phone             invalid_format         "+442079460123, +442079460124"
+    /billing_address/phone             invalid_format         "call me"
+    /billing_address/given_name        invalid_value          "https://evil.example"
+    /billing_address/given_name        too_long               x*101
+    /billing_address/title             too_long               x*21
+    /billing_address/city              too_long               x*201
+    /billing_address/postal_code       too_long               x*11
+    /billing_address/planet            unknown_field          "Earth"
+    /page                              wrong_type             []
+    /send                              wrong_type             "email"
+    /a~1b~0c                           unknown_field          1
+"#;
+
 async fn each_fault_has_its_code_and_place(w: &World) {
-    let long = |count: usize| json!("x".repeat(count));
-    let here = [
-        ("/reference", json!(""), "too_short"),
-        ("/reference", json!(" \u{200b} "), "too_short"),
-        ("/reference", long(256), "too_long"),
-        ("/reference", json!(7), "wrong_type"),
-        ("/reference", json!("a\nb"), "control_character"),
-        ("/reference", json!("a\u{202e}b"), "control_character"),
-        ("/use_case", json!("mail_order"), "invalid_value"),
-        ("/on_duplicate", json!("maybe"), "invalid_value"),
-        ("/auto_capture", json!("yes"), "wrong_type"),
-        ("/agent", long(101), "too_long"),
-        ("/purchase_country", json!("XX"), "unsupported_country"),
-        ("/purchase_country", json!("IN"), "unsupported_country"),
-        ("/purchase_currency", json!("SEK"), "unsupported_currency"),
-        ("/order_lines", json!([]), "too_few"),
-        ("/order_lines", lines(1001), "too_many"),
-        ("/order_lines", json!("none"), "wrong_type"),
-        ("/order_lines/0", json!("none"), "wrong_type"),
-        ("/order_lines/0/name", json!(""), "too_short"),
-        ("/order_lines/0/name", long(256), "too_long"),
-        ("/order_lines/0/quantity", json!("5"), "wrong_type"),
-        ("/order_lines/0/quantity", json!(5.0), "wrong_type"),
-        ("/order_lines/0/quantity", json!(-1), "out_of_range"),
-        ("/order_lines/0/quantity_unit", long(9), "too_long"),
-        (
-            "/order_lines/0/unit_price",
-            json!(100_000_001),
-            "out_of_range",
-        ),
-        ("/order_lines/0/tax_rate", json!(10_001), "out_of_range"),
-        ("/order_lines/0/tax_rate", json!(-1), "out_of_range"),
-        ("/order_lines/0/type", json!("gift"), "invalid_value"),
-        ("/order_lines/0/total_amount", json!(49_999), "sum_mismatch"),
-        (
-            "/order_lines/0/total_tax_amount",
-            json!(4544),
-            "tax_mismatch",
-        ),
-        (
-            "/order_lines/0/total_tax_amount",
-            json!(4547),
-            "tax_mismatch",
-        ),
-        ("/order_lines/0/colour", json!("red"), "unknown_field"),
-        ("/order_amount", json!(50_001), "sum_mismatch"),
-        ("/order_amount", json!(0), "out_of_range"),
-        ("/order_amount", json!(200_000_001), "out_of_range"),
-        ("/order_amount", json!("50000"), "wrong_type"),
-        ("/order_tax_amount", json!(4546), "sum_mismatch"),
-        (
-            "/billing_address/email",
-            json!("Jo <jo@shop.example>"),
-            "invalid_format",
-        ),
-        (
-            "/billing_address/email",
-            json!("jo@localhost"),
-            "invalid_format",
-        ),
-        (
-            "/billing_address/email",
-            json!("\"jo\"@shop.example"),
-            "invalid_format",
-        ),
-        (
-            "/billing_address/email",
-            json!("jo..b@shop.example"),
-            "invalid_format",
-        ),
-        (
-            "/billing_address/email",
-            json!("jo@-shop.example"),
-            "invalid_format",
-        ),
-        (
-            "/billing_address/phone",
-            json!("tel:+442079460123"),
-            "invalid_format",
-        ),
-        (
-            "/billing_address/phone",
-            json!("+442079460123 ext. 4"),
-            "invalid_format",
-        ),
-        (
-            "/billing_address/phone",
-            json!("+442079460123, +442079460124"),
-            "invalid_format",
-        ),
-        ("/billing_address/phone", json!("call me"), "invalid_format"),
-        (
-            "/billing_address/given_name",
-            json!("https://evil.example"),
-            "invalid_value",
-        ),
-        ("/billing_address/given_name", long(101), "too_long"),
-        ("/billing_address/title", long(21), "too_long"),
-        ("/billing_address/city", long(201), "too_long"),
-        ("/billing_address/postal_code", long(11), "too_long"),
-        ("/billing_address/planet", json!("Earth"), "unknown_field"),
-        ("/page", json!([]), "wrong_type"),
-        ("/send", json!("email"), "wrong_type"),
-        ("/a~1b~0c", json!(1), "unknown_field"),
-    ];
-    for (at, value, code) in here {
+    for row in FAULTS.lines().filter(|row| !row.trim().is_empty()) {
+        let (at, row) = row.trim().split_once(' ').expect("a place");
+        let (code, value) = row.trim().split_once(' ').expect("a code");
+        let value = match value.trim().split_once('*') {
+            Some(("x", count)) => json!("x".repeat(count.parse().expect("a count"))),
+            Some(("line", count)) => lines(count.parse().expect("a count")),
+            _ => serde_json::from_str(value).expect("JSON"),
+        };
         refused(w, at, value, at, code).await;
     }
+}
+
+async fn what_lies_deeper_is_judged_too(w: &World) {
     for (members, place, code) in [
         (
             json!({"page": {"exit": "leave"}}),
@@ -253,6 +219,9 @@ async fn each_fault_has_its_code_and_place(w: &World) {
             "{members}: expected {code} at {place}, got {faults:?}"
         );
     }
+}
+
+async fn what_is_missing_is_required(w: &World) {
     for (absent, place) in [
         ("/reference", "/reference"),
         ("/order_lines/0/name", "/order_lines/0/name"),
@@ -272,6 +241,9 @@ async fn each_fault_has_its_code_and_place(w: &World) {
             "without {absent}: {faults:?}"
         );
     }
+}
+
+async fn messages_and_signs_are_judged(w: &World) {
     // two equal messages
     let mut twice = sale();
     twice["send"] = json!([{"channel": "email"}, {"channel": "email", "to": twice["billing_address"]["email"]}]);

@@ -104,12 +104,11 @@ async fn twenty_at_once_make_one_order(w: &World) {
     .await;
     let mut ids = Vec::new();
     for answer in answers {
-        match answer.status {
-            201 => ids.push(id(&answer.json()).to_owned()),
-            _ => {
-                answer.problem(409, "idempotency_in_progress");
-                assert!(answer.retry_after() > 0);
-            }
+        if answer.status == 201 {
+            ids.push(id(&answer.json()).to_owned());
+        } else {
+            answer.problem(409, "idempotency_in_progress");
+            assert!(answer.retry_after() > 0);
         }
     }
     assert!(!ids.is_empty(), "the first of them was answered");

@@ -127,7 +127,7 @@ async fn converse(stream: TcpStream, desk: Arc<Mutex<Desk>>) -> std::io::Result<
             Reply::Says(status, said) => (status, said.to_owned()),
             Reply::Cut => return Ok(()),
             Reply::Silence => {
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(Duration::from_mins(1)).await;
                 return Ok(());
             }
         };

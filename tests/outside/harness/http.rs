@@ -35,14 +35,13 @@ pub struct Caller {
 
 impl Caller {
     pub fn request(&self, method: Method, path: &str) -> Call {
-        let mut builder = self
-            .http
-            .request(method.clone(), format!("{}{path}", self.base));
+        let what = format!("{method} {path}");
+        let mut builder = self.http.request(method, format!("{}{path}", self.base));
         if let Some(key) = &self.key {
             builder = builder.bearer_auth(key);
         }
         Call {
-            what: format!("{method} {path}"),
+            what,
             builder,
             seen: Some(Arc::clone(&self.seen)),
         }
@@ -115,12 +114,12 @@ impl Caller {
     ) -> Value {
         let mut last = Value::Null;
         let found = within(seconds, async || {
-            let list = self
+            let page = self
                 .get(&format!("/v1/links/{link}/deliveries"))
                 .await
                 .expect(200)
                 .json();
-            last = list["data"]
+            last = page["data"]
                 .as_array()
                 .expect("data is a list")
                 .iter()

@@ -1,6 +1,6 @@
 //! Laws that hold for every world at its end, whatever its stories were about.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -41,9 +41,9 @@ pub fn klarnas_specs(log: &[Value]) {
         eprintln!("skipped: Klarna's specs are not there");
         return;
     };
-    let checkout = Spec::read(folder.join("kustom-checkout-api-openapi.json"));
-    let page = Spec::read(folder.join("hosted-payment-page-api-openapi.json"));
-    let orders = Spec::read(folder.join("order-management-api-openapi.json"));
+    let checkout = Spec::read(&folder.join("kustom-checkout-api-openapi.json"));
+    let page = Spec::read(&folder.join("hosted-payment-page-api-openapi.json"));
+    let orders = Spec::read(&folder.join("order-management-api-openapi.json"));
     for entry in log {
         let (method, path) = (
             entry["method"].as_str().unwrap_or_default(),
@@ -71,8 +71,8 @@ fn specs() -> Option<PathBuf> {
 struct Spec(Value);
 
 impl Spec {
-    fn read(file: PathBuf) -> Self {
-        let text = std::fs::read_to_string(&file)
+    fn read(file: &Path) -> Self {
+        let text = std::fs::read_to_string(file)
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         Self(serde_json::from_str(&text).expect("a spec is JSON"))
     }

@@ -159,11 +159,7 @@ async fn body(read: &mut (impl AsyncBufReadExt + AsyncReadExt + Unpin)) -> std::
             return Ok(raw);
         }
         let line = String::from_utf8_lossy(&line).into_owned();
-        raw.push_str(if line.starts_with('.') {
-            &line[1..]
-        } else {
-            &line
-        });
+        raw.push_str(line.strip_prefix('.').unwrap_or(&line));
     }
 }
 

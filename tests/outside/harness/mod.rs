@@ -10,7 +10,7 @@ pub mod simulator;
 pub mod world;
 
 pub use gateway::Reply;
-pub use http::{Answer, Caller, eventually, within};
+pub use http::{Caller, eventually, within};
 pub use mail::Ailment;
 pub use sale::{email, phone, reference, sale, sale_of};
 pub use world::{Story, World, WorldPlan, told};
