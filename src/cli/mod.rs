@@ -197,6 +197,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let cli = Cli::parse();
+    choose_cryptography();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -221,6 +222,12 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Clients that are not handed a provider of cryptography ask for the process's. Chosen once; a
+/// second choice (tests put several services into one process) changes nothing.
+fn choose_cryptography() {
+    drop(rustls::crypto::ring::default_provider().install_default());
 }
 
 /// The environment, as the configuration reads it.
