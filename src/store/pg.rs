@@ -204,7 +204,7 @@ fn write<T, E: From<StoreError>>(
 
 /// Whether the transaction that appended `witness` was committed. Its old backend may still be
 /// inside COMMIT, where a look-up would say "no" too early: an insert of the same id waits for it.
-fn committed(pool: &Pool, witness: EventId) -> Result<bool, StoreError> {
+pub(super) fn committed(pool: &Pool, witness: EventId) -> Result<bool, StoreError> {
     const PROBE: &str = "INSERT INTO event (id, kind, created_at, json) VALUES ($1, '', 0, '') \
                          ON CONFLICT (id) DO NOTHING";
     for millis in [0, 50, 200, 1000, 3000] {
