@@ -3,25 +3,43 @@
 
 mod contact;
 mod delivery;
+mod draft;
 mod event;
+mod expiry;
 mod fault;
+pub mod grammar;
 mod ids;
+mod lines;
 pub mod mask;
+pub mod money;
 mod observation;
 mod payment;
+pub mod place;
+mod request;
 mod sale;
+mod send;
+mod shape;
+#[cfg(test)]
+pub(crate) mod sample;
 mod stage;
+#[cfg(test)]
+mod tests;
+mod text;
 mod tree;
+mod walk;
 
 use jiff::Timestamp;
 
-pub use contact::{Email, Phone};
+pub use contact::{Email, Phone, warm};
 pub use delivery::{Channel, Delivery, DeliveryStatus, Reason, ReasonCode, Recipient};
 pub use event::EventKind;
 pub use fault::{Code, Fault};
 pub use ids::{DeliveryId, EventId, KeyId, LinkId, NotAnId, UserId};
 pub use observation::{OrderNews, PaymentNews, Reading, SessionNews};
 pub use payment::{Buyer, Payment, PaymentStatus};
+pub use request::{
+    Defaults, DisableRequest, OnDuplicate, RenewRequest, Request, Send, SendRequest,
+};
 pub use sale::{Address, Background, Customer, Exit, Line, LineKind, Page, Sale, UseCase};
 pub use stage::{Closing, Consumer, Failure, FailureCode, Pair, Refusal, Refused, Stage, Status};
 pub use tree::Tree;
@@ -140,6 +158,43 @@ pub struct KlarnaView {
 }
 
 impl Link {
+    /// A link as it is accepted: nothing of it exists at Klarna yet. The request's messages are
+    /// deliveries of their own.
+    pub fn accepted(
+        id: LinkId,
+        store: String,
+        mode: Mode,
+        by: Actor,
+        request: Request,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            version: 1,
+            sequence: 0,
+            store,
+            mode,
+            agent: request.agent,
+            created_by: by,
+            sale: request.sale,
+            page: request.page,
+            auto_capture: request.auto_capture,
+            metadata: request.metadata,
+            stage: Stage::Creating { pairs_tried: 0 },
+            wanted_end: request.wanted_end,
+            klarna: KlarnaView::default(),
+            closing_reason: None,
+            closing_note: None,
+            renewed_from: None,
+            renewed_by: None,
+            viewed: false,
+            mismatch: false,
+            acknowledged: false,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// When the link stops being payable: its own end, or Klarna's where that is earlier.
     pub fn expires_at(&self) -> Option<Timestamp> {
         match &self.stage {
@@ -156,5 +211,20 @@ impl Link {
     /// Whether a buyer who opens the page now can pay.
     pub fn payable(&self, now: Timestamp) -> bool {
         self.stage.status() == Status::Open && self.expires_at().is_none_or(|end| now < end)
+    }
+
+    /// Whether an order that Klarna speaks of is this link's: its id, and amount, currency and our
+    /// reference wherever the answer has them (`contract.md`, Paid).
+    pub fn owns(
+        &self,
+        order: &str,
+        amount: Option<i64>,
+        currency: Option<&str>,
+        merchant_reference2: Option<&str>,
+    ) -> bool {
+        self.stage.pair().is_some_and(|pair| pair.order == order)
+            && amount.is_none_or(|amount| amount == self.sale.order_amount)
+            && currency.is_none_or(|currency| currency.eq_ignore_ascii_case(&self.sale.currency))
+            && merchant_reference2.is_none_or(|reference| reference == self.id.to_string())
     }
 }

@@ -3,6 +3,7 @@
 //! could have refused.
 
 use super::contact::{Email, Phone};
+use super::mask;
 use super::tree::Tree;
 
 /// A checked sale. Amounts are integers in minor units of `currency`.
@@ -116,8 +117,8 @@ words!(LineKind {
     Surcharge = "surcharge",
 });
 
-/// KCO's address. Every member is optional and checked for length.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// KCO's address. Every member is optional and checked for length. Prints masked.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Address {
     pub given_name: Option<String>,
@@ -140,8 +141,8 @@ pub struct Address {
     pub care_of: Option<String>,
 }
 
-/// KCO's customer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// KCO's customer. Prints nothing but its kind.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Customer {
     /// `person` or `organization`.
@@ -151,6 +152,26 @@ pub struct Customer {
     pub date_of_birth: Option<String>,
     pub organization_registration_id: Option<String>,
     pub vat_id: Option<String>,
+}
+
+// a sale reaches logs and panics by Debug; who buys must not (`contract.md`, Personal data)
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Address")
+            .field("given_name", &self.given_name.as_deref().map(mask::name))
+            .field("family_name", &self.family_name.as_deref().map(mask::name))
+            .field("email", &self.email)
+            .field("phone", &self.phone)
+            .field("country", &self.country)
+            .finish_non_exhaustive()
+    }
+}
+impl std::fmt::Debug for Customer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Customer")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The look of Klarna's page (HPP `options` and exit).

@@ -33,3 +33,73 @@ impl Tree {
         }
     }
 }
+
+/// Readers of one member. Each answers `None` for a member that is absent or of another type, so
+/// that they can be used before as well as after the types were checked.
+impl Tree {
+    /// The member as text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(Tree::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The member as a whole number.
+    pub fn int(&self, name: &str) -> Option<i64> {
+        match self.get(name) {
+            Some(Tree::Int(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The member as a truth value.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        match self.get(name) {
+            Some(Tree::Bool(flag)) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    /// The items of a list; none where the member is absent or no list.
+    pub fn items(&self, name: &str) -> &[Tree] {
+        match self.get(name) {
+            Some(Tree::List(items)) => items,
+            _ => &[],
+        }
+    }
+
+    /// The members of an object; none for anything else.
+    pub fn members(&self) -> &[(String, Tree)] {
+        match self {
+            Tree::Map(members) => members,
+            _ => &[],
+        }
+    }
+
+    /// The members `names`, in that order, as an object of their own.
+    pub(super) fn only(&self, names: &[&str]) -> Tree {
+        Tree::Map(
+            names
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), self.get(name)?.clone())))
+                .collect(),
+        )
+    }
+}
+
+impl From<&str> for Tree {
+    fn from(text: &str) -> Self {
+        Tree::Text(text.to_owned())
+    }
+}
+impl From<i64> for Tree {
+    fn from(number: i64) -> Self {
+        Tree::Int(number)
+    }
+}
+impl From<bool> for Tree {
+    fn from(flag: bool) -> Self {
+        Tree::Bool(flag)
+    }
+}

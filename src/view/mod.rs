@@ -1,30 +1,43 @@
-//! The public JSON shapes of the contract, made from the nouns: `web` answers with them, `store` freezes events with them.
+//! The public JSON shapes of the contract, made from the nouns: `web` answers with them, `store`
+//! freezes events with them. One place, because the same bytes leave by list, stream and webhook.
+//! Knows the members' names and what is masked; must not know HTTP, SQL, or who is asking.
+//!
+//! All members are always present, `null` when unknown (`contract.md`, Shapes).
 
-pub mod event {
-    //! The frozen form of an event.
+mod delivery;
+pub mod event;
+mod link;
+mod list;
+mod payment;
+mod person;
+mod sale;
+#[cfg(test)]
+mod tests;
+mod value;
+mod words;
 
-    use jiff::Timestamp;
+pub use delivery::{DeliveryView, ReasonView};
+pub use event::{EventData, EventView};
+pub use link::{FailureView, KlarnaRefusalView, KlarnaView, LinkView, QrView};
+pub use list::{EventPage, LinkPage, List};
+pub use payment::{BuyerView, PaymentView};
+pub use person::{AddressView, CustomerView};
+pub use sale::{BackgroundView, LineView, PageView};
+pub use value::{Instant, Json, Pairs};
 
-    use crate::link::{Delivery, EventId, EventKind, Link};
+/// How much of a link is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Everything, personal data masked: the ordinary answer and every event.
+    Full,
+    /// As [`Detail::Full`] without `order_lines`: an item of a list.
+    Item,
+    /// Everything, personal data in full. Whoever asks for it writes an audit row first.
+    Revealed,
+}
 
-    /// The event's JSON: the same bytes in list, stream and webhook.
-    pub fn freeze(
-        id: EventId,
-        kind: EventKind,
-        created_at: Timestamp,
-        link: &Link,
-        deliveries: &[Delivery],
-        delivery: Option<&Delivery>,
-    ) -> String {
-        serde_json::json!({
-            "id": id.to_string(), "object": "event", "type": kind.as_str(),
-            "created_at": created_at.to_string(), "link": link.id.to_string(),
-            "sequence": link.sequence,
-            "data": {
-                "link": {"id": link.id.to_string(), "status": link.stage.status().as_str(), "deliveries": deliveries.len()},
-                "delivery": delivery.map(|it| it.id.to_string()),
-            },
-        })
-        .to_string()
+impl Detail {
+    fn reveals(self) -> bool {
+        self == Detail::Revealed
     }
 }

@@ -1,0 +1,232 @@
+//! Where mail goes and how (`contract.md`, Settings): parsed once, all faults together.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::Address;
+use lettre::message::Mailbox;
+use lettre::transport::smtp::extension::ClientId;
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::SecretString;
+use tokio_rustls::TlsConnector;
+
+/// A session carries at most so many mails; servers that rate by connection like it.
+pub(super) const MAILS_PER_SESSION: u32 = 100;
+
+/// How the connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// `smtps://`: TLS from the first byte.
+    Implicit,
+    /// STARTTLS or nothing is sent.
+    Required,
+    /// STARTTLS where it is offered. A certificate is checked even so: an operator whose server
+    /// has a private one names its CA by `SSL_CERT_FILE`.
+    Opportunistic,
+    /// Clear text.
+    None,
+}
+
+/// Time-outs of the single steps, by the monotonic clock.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// TCP, per address.
+    pub connect: Duration,
+    /// TLS handshake, greeting, each command, and writing the body.
+    pub command: Duration,
+    /// From the final dot to the answer: RFC 5321 4.5.3.2.6 wants ten minutes, since a mail given
+    /// up too early is a mail sent twice.
+    pub final_dot: Duration,
+    /// How long a session stays open without a mail.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            command: Duration::from_mins(1),
+            final_dot: Duration::from_mins(10),
+            idle: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Everything that sending needs.
+#[derive(Clone)]
+pub struct MailSettings {
+    /// Name or address of the server; also the name its certificate must have.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// User name and password.
+    pub credentials: Option<(String, SecretString)>,
+    /// How we name ourselves in EHLO.
+    pub helo: ClientId,
+    /// `From` and the envelope's sender, which gets the bounces.
+    pub from: Mailbox,
+    /// Where answers go, if not to `from`.
+    pub reply_to: Option<Mailbox>,
+    /// Whose certificates are believed: the system's, or those of `SSL_CERT_FILE`.
+    pub roots: Arc<RootCertStore>,
+    /// Time-outs of the steps.
+    pub timeouts: Timeouts,
+    /// Sessions at once.
+    pub connections: usize,
+}
+
+/// Which server, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Name or address; also the name that its certificate must have.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// User name and password.
+    pub credentials: Option<(String, SecretString)>,
+}
+
+/// A display name, where there is one, and an address.
+pub type Sender = (Option<String>, String);
+
+impl MailSettings {
+    /// Puts the settings together and, where TLS may be spoken, reads the trusted certificates.
+    /// Each fault is a setting's name and a sentence that says what would be right.
+    pub fn new(
+        server: Server,
+        greeting: &str,
+        from: Sender,
+        reply_to: Option<Sender>,
+    ) -> Result<Self, Vec<(&'static str, String)>> {
+        let mut faults = Vec::new();
+        let from = mailbox(from).map_err(|sentence| faults.push(("MAIL_FROM", sentence)));
+        let reply_to = reply_to
+            .map(mailbox)
+            .transpose()
+            .map_err(|sentence| faults.push(("MAIL_REPLY_TO", sentence)));
+        let helo = helo(greeting).map_err(|sentence| faults.push(("SMTP_HELO", sentence)));
+        let roots = match server.security {
+            Security::None => Ok(RootCertStore::empty()),
+            Security::Implicit | Security::Required | Security::Opportunistic => {
+                native_roots().map_err(|sentence| faults.push(("SSL_CERT_FILE", sentence)))
+            }
+        };
+        let (Ok(from), Ok(reply_to), Ok(helo), Ok(roots)) = (from, reply_to, helo, roots) else {
+            return Err(faults);
+        };
+        Ok(Self {
+            host: server.host,
+            port: server.port,
+            security: server.security,
+            credentials: server.credentials,
+            helo,
+            from,
+            reply_to,
+            roots: Arc::new(roots),
+            timeouts: Timeouts::default(),
+            connections: 8,
+        })
+    }
+
+    pub(super) fn connector(&self) -> TlsConnector {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring's suites serve both TLS 1.2 and 1.3, the only versions built in")
+            .with_root_certificates(Arc::clone(&self.roots))
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// Whether the server is this machine, which clear-text passwords do not leave.
+    pub(super) fn on_loopback(&self) -> bool {
+        loopback(&self.host)
+    }
+}
+
+fn loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn mailbox((name, address): Sender) -> Result<Mailbox, String> {
+    // lettre panics on these in a display name
+    if name.iter().any(|name| name.chars().any(char::is_control)) {
+        return Err("must not hold control characters".into());
+    }
+    let email: Address = address
+        .parse()
+        .map_err(|_| "must be pay@example.com or Shop <pay@example.com>".to_owned())?;
+    if AsRef::<str>::as_ref(&email).is_ascii() {
+        Ok(Mailbox::new(name, email))
+    } else {
+        Err("must be an ASCII address (a domain in its xn-- form)".into())
+    }
+}
+
+fn helo(name: &str) -> Result<ClientId, String> {
+    let bare = name.trim().trim_start_matches('[').trim_end_matches(']');
+    match bare.parse() {
+        Ok(IpAddr::V4(address)) => return Ok(ClientId::Ipv4(address)),
+        Ok(IpAddr::V6(address)) => return Ok(ClientId::Ipv6(address)),
+        Err(_) => {}
+    }
+    let fits = (1..=255).contains(&bare.len())
+        && bare
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
+    if fits {
+        Ok(ClientId::Domain(bare.into()))
+    } else {
+        Err("must be a host name or an IP address".into())
+    }
+}
+
+fn native_roots() -> Result<RootCertStore, String> {
+    // honours SSL_CERT_FILE
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (taken, _) = roots.add_parsable_certificates(found.certs);
+    if taken == 0 {
+        let cause = found
+            .errors
+            .first()
+            .map_or_else(String::new, |cause| format!(": {cause}"));
+        return Err(format!(
+            "gives no trusted certificate for SMTP over TLS{cause}"
+        ));
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain() -> Server {
+        Server {
+            host: "127.0.0.1".into(),
+            port: 25,
+            security: Security::None,
+            credentials: None,
+        }
+    }
+
+    #[test]
+    fn faults_are_told_together() {
+        let from = (Some("Sh\nop".into()), "pay@example.com".into());
+        let reply_to = Some((None, "nobody".into()));
+        let faults = MailSettings::new(plain(), "bad host", from, reply_to).err();
+        let names: Vec<_> = faults.iter().flatten().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["MAIL_FROM", "MAIL_REPLY_TO", "SMTP_HELO"]);
+        let from = (Some("Shop".into()), "pay@example.com".into());
+        assert!(MailSettings::new(plain(), "pay.example.com", from, None).is_ok());
+    }
+}

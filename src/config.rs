@@ -1,1 +1,0 @@
-//! Every setting, its default and its consequence; all faults at once.

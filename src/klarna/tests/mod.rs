@@ -1,0 +1,8 @@
+//! The client against small real servers: each way that a call can end, and what it proves.
+
+mod answers;
+mod contract;
+mod ends;
+mod gates;
+mod sample;
+mod stub;

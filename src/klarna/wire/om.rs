@@ -1,0 +1,146 @@
+//! Order Management v1: the order that the money belongs to (klarna.md §3).
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::super::error::clean;
+use super::{lenient, time};
+use crate::link::{self, Buyer, Email, Payment, PaymentStatus, Phone};
+
+/// `GET /ordermanagement/v1/orders/{id}`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct OrderAnswer {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(in super::super) order_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    status: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    fraud_status: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    order_amount: Option<i64>,
+    #[serde(default, deserialize_with = "lenient")]
+    original_order_amount: Option<i64>,
+    #[serde(default, deserialize_with = "lenient")]
+    captured_amount: Option<i64>,
+    #[serde(default, deserialize_with = "lenient")]
+    refunded_amount: Option<i64>,
+    #[serde(default, deserialize_with = "lenient")]
+    remaining_authorized_amount: Option<i64>,
+    #[serde(default, deserialize_with = "lenient")]
+    purchase_country: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(in super::super) purchase_currency: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(in super::super) merchant_reference2: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(in super::super) klarna_reference: Option<String>,
+    #[serde(default, deserialize_with = "time")]
+    expires_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
+    billing_address: Option<Address>,
+    #[serde(default, deserialize_with = "lenient")]
+    shipping_address: Option<Address>,
+    #[serde(default, deserialize_with = "lenient")]
+    initial_payment_method: Option<InitialPaymentMethod>,
+}
+
+#[derive(Debug, Deserialize)]
+struct InitialPaymentMethod {
+    #[serde(default, rename = "type", deserialize_with = "lenient")]
+    kind: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    description: Option<String>,
+}
+
+macro_rules! address {
+    ($($name:ident),+ $(,)?) => {
+        #[derive(Debug, Deserialize)]
+        struct Address {
+            $(#[serde(default, deserialize_with = "lenient")] $name: Option<String>,)+
+            #[serde(default, deserialize_with = "lenient")]
+            email: Option<String>,
+            #[serde(default, deserialize_with = "lenient")]
+            phone: Option<String>,
+        }
+        impl Address {
+            /// In our words. An e-mail or phone that we could not write to is left out.
+            fn read(self, country: &str) -> link::Address {
+                let country = self.country.clone().unwrap_or_else(|| country.to_owned());
+                link::Address {
+                    email: self.email.and_then(|it| Email::parse(it.trim()).ok()),
+                    phone: self.phone.and_then(|it| {
+                        Phone::parse(it.trim(), &country.to_ascii_uppercase()).ok()
+                    }),
+                    $($name: self.$name.and_then(|it| clean(&it, 255)),)+
+                }
+            }
+        }
+    };
+}
+address!(
+    given_name,
+    family_name,
+    organization_name,
+    reference,
+    attention,
+    title,
+    street_address,
+    street_address2,
+    street_name,
+    street_number,
+    house_extension,
+    postal_code,
+    city,
+    region,
+    country,
+    care_of,
+);
+
+impl OrderAnswer {
+    /// What was authorised, minor units. A later release or change moves `order_amount`, so the
+    /// original counts where there is one.
+    pub(in super::super) fn authorised(&self) -> Option<i64> {
+        self.original_order_amount.or(self.order_amount)
+    }
+
+    /// The status in our words, or the word itself where nobody told us of it.
+    pub(in super::super) fn status(&self) -> Result<PaymentStatus, String> {
+        let word = self.status.as_deref().unwrap_or_default();
+        PaymentStatus::from_word(&word.to_ascii_lowercase()).ok_or_else(|| word.to_owned())
+    }
+
+    /// The money and the buyer in our words.
+    pub(in super::super) fn payment(self) -> Payment {
+        // that Order Management answered at all proves the authorisation; an unknown word says no
+        // more than that
+        let status = self.status().unwrap_or(PaymentStatus::Authorized);
+        let country = self.purchase_country.unwrap_or_default();
+        let billing = self.billing_address.map(|it| it.read(&country));
+        let shipping = self.shipping_address.map(|it| it.read(&country));
+        let payment_method = self.initial_payment_method.and_then(|it| {
+            let kind = it.kind.and_then(|it| clean(&it, 100));
+            let description = it.description.and_then(|it| clean(&it, 150));
+            match (kind, description) {
+                (Some(kind), Some(description)) => Some(format!("{kind} ({description})")),
+                (kind, description) => kind.or(description),
+            }
+        });
+        let told = billing.is_some() || shipping.is_some() || payment_method.is_some();
+        Payment {
+            status,
+            fraud_status: self
+                .fraud_status
+                .and_then(|it| clean(&it, 50))
+                .map(|it| it.to_ascii_uppercase()),
+            captured_amount: self.captured_amount,
+            refunded_amount: self.refunded_amount,
+            remaining_amount: self.remaining_authorized_amount,
+            expires_at: self.expires_at,
+            buyer: told.then_some(Buyer {
+                billing,
+                shipping,
+                payment_method,
+            }),
+        }
+    }
+}
