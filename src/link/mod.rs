@@ -17,10 +17,10 @@ mod payment;
 pub mod place;
 mod request;
 mod sale;
-mod send;
-mod shape;
 #[cfg(test)]
 pub(crate) mod sample;
+mod send;
+mod shape;
 mod stage;
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,8 @@ pub use tx::lists::{Cursor, Filter, Listed};
 
 /// Either database; Diesel's queries are written once against both.
 #[derive(diesel::MultiConnection)]
+// a few dozen of them live, each longer than what a box would save
+#[allow(clippy::large_enum_variant)]
 enum Conn {
     Lite(diesel::SqliteConnection),
     Pg(pgw::PgW),

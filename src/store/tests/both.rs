@@ -262,7 +262,7 @@ async fn a_read_cannot_write(f: &Fixture) {
 async fn a_request_is_remembered_under_its_key(f: &Fixture) {
     let kept = Kept {
         scope: "key_1 POST /v1/links".into(), key: "abc".into(), fingerprint: [3; 32],
-        link: Some(LinkId::new(start(), &f.random)), status: None, body: None, at: start(),
+        link: Some(LinkId::new(start(), &f.random)), answer: None, resource: None, at: start(),
     };
     let copy = kept.clone();
     f.write(move |tx| tx.insert_idempotency(&copy)).await;
@@ -272,16 +272,27 @@ async fn a_request_is_remembered_under_its_key(f: &Fixture) {
     let scope = kept.scope.clone();
     assert_eq!(f.read(move |tx| tx.idempotency(&scope, "abc")).await, Some(kept.clone()));
     let scope = kept.scope.clone();
-    f.write(move |tx| tx.settle_idempotency(&scope, "abc", 422, Some("{}"))).await;
+    f.write(move |tx| tx.settle_idempotency(&scope, "abc", "klarna_refused")).await;
     let scope = kept.scope.clone();
     let settled = f.read(move |tx| tx.idempotency(&scope, "abc")).await.unwrap();
-    assert_eq!((settled.status, settled.body.as_deref()), (Some(422), Some("{}")));
+    assert_eq!(settled.answer.as_deref(), Some("klarna_refused"));
+    for _ in 0..2 {
+        // what is answered stands, and stays
+        let scope = kept.scope.clone();
+        f.write(move |tx| {
+            tx.settle_idempotency(&scope, "abc", "created")?;
+            tx.forget_unanswered(&scope, "abc")
+        }).await;
+    }
+    let scope = kept.scope.clone();
+    assert_eq!(f.read(move |tx| tx.idempotency(&scope, "abc")).await, Some(settled));
     assert_eq!(f.write(|tx| tx.purge_idempotency(start())).await, 0);
-    let scope = kept.scope.clone();
-    f.write(move |tx| tx.forget_idempotency(&scope, "abc")).await;
-    let scope = kept.scope.clone();
-    assert_eq!(f.read(move |tx| tx.idempotency(&scope, "abc")).await, None);
-    f.write(move |tx| tx.insert_idempotency(&kept)).await;
+    let unanswered = Kept { key: "def".into(), ..kept.clone() };
+    f.write(move |tx| {
+        tx.insert_idempotency(&unanswered)?;
+        tx.forget_unanswered(&unanswered.scope, "def")
+    }).await;
+    assert_eq!(f.read(move |tx| tx.idempotency(&kept.scope, "def")).await, None);
     let later = f.later(1);
     assert_eq!(f.write(move |tx| tx.purge_idempotency(later)).await, 1);
 }
@@ -342,7 +353,7 @@ async fn recipients_and_creators_are_counted_since_a_moment(f: &Fixture) {
 async fn keys_are_kept_and_revoked(f: &Fixture) {
     let key = ApiKey {
         id: KeyId::new(start(), &f.random), name: "till".into(), role: Role::Tablet,
-        store: Some("north".into()), mode: Mode::Test, expires_at: Some(f.later(60)),
+        store: "north".into(), mode: Mode::Test, expires_at: Some(f.later(60)),
         revoked_at: None, created_at: start(), hash: [9; 32],
     };
     let (id, copy) = (key.id, key.clone());

@@ -155,6 +155,21 @@ async fn a_job_born_leased_is_nobody_elses(f: &Fixture) {
     assert_eq!((rescued.job, rescued.attempt), (born, 2));
 }
 
+async fn a_job_is_cancelled_unless_somebody_is_at_it(f: &Fixture) {
+    f.promise(job(JobKind::Open, "a", f.later(0))).await;
+    let now = f.clock.now();
+    assert!(f.read(move |tx| tx.is_due(ALL, now)).await);
+    let claim = f.claims("one").await.remove(0);
+    assert!(f.read(|tx| tx.in_flight(JobKind::Open, "a")).await);
+    assert!(!f.write(|tx| tx.cancel(JobKind::Open, "a")).await);
+    assert!(!f.read(move |tx| tx.is_due(ALL, now)).await);
+    f.write(move |tx| tx.release(&claim)).await;
+    assert!(!f.read(|tx| tx.in_flight(JobKind::Open, "a")).await);
+    assert!(f.write(|tx| tx.cancel(JobKind::Open, "a")).await);
+    assert_eq!(f.due().await, None);
+    assert!(f.write(|tx| tx.cancel(JobKind::Open, "a")).await, "nobody is at what is not there");
+}
+
 async fn a_poisonous_job_is_parked_and_blocks_nobody(f: &Fixture) {
     f.promise(job(JobKind::Settle, "a", f.later(0))).await;
     for tries in 0..5 {

@@ -62,7 +62,7 @@ async fn a_page_brings_each_links_deliveries(f: &Fixture) {
     f.write(move |tx| tx.insert_delivery(&copy)).await;
     let listed = f.read(|tx| tx.list(&Filter::default(), None, 10)).await;
     for (link, deliveries) in listed.items {
-        if link.id == two.id { assert!(deliveries.is_empty()) } else { assert_eq!(deliveries, [delivery.clone()]) }
+        if link.id == two.id { assert!(deliveries.is_empty()) } else { assert_eq!(deliveries, std::slice::from_ref(&delivery)) }
     }
 }
 

@@ -32,11 +32,10 @@ fn alert(tx: &mut Tx, kind: &str) -> Res<bool> {
     tx.alert(kind, "words", None, start())
 }
 
+type Closure = Box<dyn Fn(&mut Tx) -> Res<bool> + Send>;
+
 /// Keeps the writer busy until all of `closures` wait, so that they make one group.
-async fn grouped(
-    store: &Store,
-    closures: Vec<Box<dyn Fn(&mut Tx) -> Res<bool> + Send>>,
-) -> Vec<Res<bool>> {
+async fn grouped(store: &Store, closures: Vec<Closure>) -> Vec<Res<bool>> {
     let gate = Arc::new(Barrier::new(2));
     let busy = {
         let (store, gate) = (store.clone(), Arc::clone(&gate));
@@ -131,7 +130,7 @@ async fn after_a_panic_later_writes_are_durable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_within_a_closure_fails_the_culprit_only() {
-    for swallow in [false, true] {
+    for silent in [false, true] {
         let f = lite().await;
         let answers = grouped(
             &f.store,
@@ -140,8 +139,8 @@ async fn a_full_disk_within_a_closure_fails_the_culprit_only() {
                 Box::new(move |tx| {
                     let fill = "PRAGMA max_page_count = 1; INSERT INTO alert (kind, hour, detail, at, count) \
                                 VALUES ('big', 0, hex(zeroblob(9000000)), 0, 1)";
-                    let full = tx.sql(|conn| conn.batch_execute(fill));
-                    if swallow { Ok(true) } else { full.map(|()| true) }
+                    let refused = tx.sql(|conn| conn.batch_execute(fill));
+                    if silent { Ok(true) } else { refused.map(|()| true) }
                 }),
                 Box::new(|tx| alert(tx, "three")),
             ],
@@ -209,7 +208,7 @@ async fn a_disk_that_is_full_at_commit_stores_nothing() {
     )
     .await
     .unwrap();
-    let closures: Vec<Box<dyn Fn(&mut Tx) -> Res<bool> + Send>> = vec![
+    let closures: Vec<Closure> = vec![
         Box::new(|tx| alert(tx, "one")),
         Box::new(|tx| alert(tx, "two")),
     ];

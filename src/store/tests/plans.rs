@@ -131,12 +131,15 @@ fn do_everything(tx: &mut Tx, link: &Link, delivery: &Delivery) -> Res<()> {
     let attempt = tx.begin_attempt(&claim, delivery.id, now)?;
     tx.finish_attempt(attempt, "sent", "", now)?;
     tx.renew(&lease)?;
+    tx.is_due(JobKind::ALL, now)?;
+    tx.in_flight(JobKind::Watch, &job.subject)?;
+    tx.cancel(JobKind::Watch, "another")?;
     tx.free_foreign(&lease)?;
     tx.again(&claim, now, false)?;
     tx.release(&claim)?;
     tx.done(&claim)?;
-    tx.settle_idempotency("scope", "key", 201, None)?;
-    tx.forget_idempotency("scope", "key")?;
+    tx.settle_idempotency("scope", "key", "created")?;
+    tx.forget_unanswered("scope", "key")?;
     tx.purge_idempotency(now)?;
     tx.alert("kind", "words", None, now)?;
     tx.audit(Actor::Paylink, "verb", "subject", "", now)
