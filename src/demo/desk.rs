@@ -41,9 +41,7 @@ impl Desk {
             ("inbox", include_str!("pages/inbox.hbs")),
             ("mail", include_str!("pages/mail.hbs")),
         ] {
-            pages
-                .register_template_string(name, text)
-                .map_err(Box::new)?;
+            pages.register_template_string(name, text).map_err(Box::new)?;
         }
         Ok(Self {
             places,
@@ -90,14 +88,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(show_picture)
         .service(take_sms)
         .service(live)
-        .route(
-            "/paylink.css",
-            web::get().to(|| asset(STYLE, "text/css; charset=utf-8")),
-        )
-        .route(
-            "/demo.js",
-            web::get().to(|| asset(SCRIPT, "text/javascript; charset=utf-8")),
-        );
+        .route("/paylink.css", web::get().to(|| asset(STYLE, "text/css; charset=utf-8")))
+        .route("/demo.js", web::get().to(|| asset(SCRIPT, "text/javascript; charset=utf-8")));
 }
 
 async fn asset(text: &'static str, kind: &'static str) -> HttpResponse {
@@ -108,14 +100,10 @@ async fn asset(text: &'static str, kind: &'static str) -> HttpResponse {
 
 #[get("/")]
 async fn links(desk: Data<Desk>) -> HttpResponse {
-    let call = desk
-        .http
-        .get(format!("{}/v1/links?limit=50", desk.places.api));
+    let call = desk.http.get(format!("{}/v1/links?limit=50", desk.places.api));
     match desk.ask(call).await {
         Ok(list) => {
-            let rows: Vec<Value> = list["data"]
-                .as_array()
-                .map_or_else(Vec::new, |all| all.iter().map(row).collect());
+            let rows: Vec<Value> = list["data"].as_array().map_or_else(Vec::new, |all| all.iter().map(row).collect());
             desk.page(
                 "links",
                 json!({"title": "Links", "on_links": true, "live": true, "links": rows, "key": desk.places.key}),
@@ -152,11 +140,7 @@ fn row(link: &Value) -> Value {
             .map(|delivery| {
                 format!(
                     "{} {}",
-                    if delivery["channel"] == "sms" {
-                        "SMS"
-                    } else {
-                        "E-mail"
-                    },
+                    if delivery["channel"] == "sms" { "SMS" } else { "E-mail" },
                     delivery["status"].as_str().unwrap_or("")
                 )
             })
@@ -181,10 +165,7 @@ async fn create(desk: Data<Desk>) -> HttpResponse {
     let number = desk.inbox.next_reference();
     let mut sale = sale(&format!("SO-{number}"));
     sale["send"] = json!([{"channel": "email"}, {"channel": "sms"}]);
-    let call = desk
-        .http
-        .post(format!("{}/v1/links", desk.places.api))
-        .json(&sale);
+    let call = desk.http.post(format!("{}/v1/links", desk.places.api)).json(&sale);
     back(desk.ask(call).await, "/")
 }
 
@@ -219,9 +200,7 @@ async fn qr(desk: Data<Desk>, id: Path<String>) -> HttpResponse {
             Ok(png) => HttpResponse::Ok().content_type("image/png").body(png),
             Err(error) => unanswered(&error),
         },
-        Ok(answer) => {
-            HttpResponse::Gone().body(format!("no QR code: paylink answered {}", answer.status()))
-        }
+        Ok(answer) => HttpResponse::Gone().body(format!("no QR code: paylink answered {}", answer.status())),
         Err(error) => unanswered(&error),
     }
 }
@@ -278,9 +257,7 @@ async fn show_html(desk: Data<Desk>, number: Path<usize>) -> HttpResponse {
         .replace("cid:qr@paylink", &format!("/mails/{}/qr.png", mail.number))
         // links of a framed mail open in the whole window, as a mail program does it
         .replacen("<head>", "<head><base target=\"_top\">", 1);
-    HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .body(shown)
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(shown)
 }
 
 #[get("/mails/{number}/qr.png")]
@@ -321,11 +298,7 @@ async fn live(desk: Data<Desk>) -> HttpResponse {
                 chunk.map(|bytes| {
                     // any event means "look again"; comments keep the connection alive
                     let news = bytes.windows(5).any(|window| window == b"data:");
-                    Bytes::from_static(if news {
-                        b"data: news\n\n"
-                    } else {
-                        b": alive\n\n"
-                    })
+                    Bytes::from_static(if news { b"data: news\n\n" } else { b": alive\n\n" })
                 })
             })),
         Err(error) => unanswered(&error),

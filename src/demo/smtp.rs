@@ -51,18 +51,10 @@ async fn session(stream: TcpStream, inbox: &Inbox) -> std::io::Result<()> {
             return Ok(());
         }
         let command = line.trim_end();
-        let verb = command
-            .split([' ', ':'])
-            .next()
-            .unwrap_or("")
-            .to_ascii_uppercase();
+        let verb = command.split([' ', ':']).next().unwrap_or("").to_ascii_uppercase();
         match verb.as_str() {
             "EHLO" => {
-                reply(
-                    &mut stream,
-                    "250-catcher.example.com\r\n250-PIPELINING\r\n250 8BITMIME",
-                )
-                .await?;
+                reply(&mut stream, "250-catcher.example.com\r\n250-PIPELINING\r\n250 8BITMIME").await?;
             }
             "HELO" | "NOOP" => reply(&mut stream, "250 ok").await?,
             "RSET" => {

@@ -40,24 +40,14 @@ impl House {
         let mail = Mail {
             to: to.clone(),
             subject: format!("paylink alert: {kind}"),
-            html: format!(
-                "<p>paylink asks for a person to look.</p><p>{kind}: {detail}<br>{now}</p>"
-            ),
+            html: format!("<p>paylink asks for a person to look.</p><p>{kind}: {detail}<br>{now}</p>"),
             text,
             qr_png: None,
-            message_id: format!(
-                "<alert-{}@{}>",
-                self.random.uuid(),
-                self.settings.mail_domain
-            ),
+            message_id: format!("<alert-{}@{}>", self.random.uuid(), self.settings.mail_domain),
             date: now,
             language: "en".into(),
         };
         let outcome = mailer.send(&mail).await;
-        tracing::info!(
-            kind,
-            outcome = outcome.word(),
-            "an alert was mailed to the operator"
-        );
+        tracing::info!(kind, outcome = outcome.word(), "an alert was mailed to the operator");
     }
 }

@@ -117,7 +117,11 @@ async fn decide(house: &House, claim: &Claim, id: DeliveryId) -> Result<Decision
             tx.save_delivery(&delivery)?;
             tx.save(&link)?;
             let attempt = tx.begin_attempt(&claim, id, now)?;
-            Ok::<_, Refusal>(Decision::Send(Box::new(link), Box::new(delivery), attempt))
+            Ok::<_, Refusal>(Decision::Send(
+                Box::new(link),
+                Box::new(delivery),
+                attempt,
+            ))
         })
         .await
 }

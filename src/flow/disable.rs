@@ -9,7 +9,9 @@ use super::observe::{self, Proof};
 use super::{House, Refusal, after, nth_wait, sees, send};
 use crate::access::Caller;
 use crate::klarna::KlarnaError;
-use crate::link::{Actor, Closing, DisableRequest, EventKind, Link, LinkId, Pair, Stage, Status};
+use crate::link::{
+    Actor, Closing, DisableRequest, EventKind, Link, LinkId, Pair, Stage, Status,
+};
 use crate::store::{Claim, Job, JobKind, Lease, Tx};
 
 /// Waits between tries, seconds; the last one repeats until Klarna answers.
@@ -220,13 +222,11 @@ async fn ask(house: &House, claim: Claim, link: Link) -> Result<(), Refusal> {
     let due = after(house.clock.now(), nth_wait(WAITS, claim.attempt - 1));
     let proof = match answered {
         Answered::NotYet => return house.retry(claim, due).await,
-        Answered::Gone | Answered::Paid | Answered::Missing => {
-            match payment_of(house, pair, &answered).await {
-                Ok(proof) => proof,
-                Err(Refusal::KlarnaUnavailable(..)) => return house.retry(claim, due).await,
-                Err(refusal) => return Err(refusal),
-            }
-        }
+        Answered::Gone | Answered::Paid | Answered::Missing => match payment_of(house, pair, &answered).await {
+            Ok(proof) => proof,
+            Err(Refusal::KlarnaUnavailable(..)) => return house.retry(claim, due).await,
+            Err(refusal) => return Err(refusal),
+        },
     };
     match (proof, answered) {
         (Some(proof), _) => {

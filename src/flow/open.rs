@@ -8,7 +8,9 @@ use super::idempotency::{Answer, Key};
 use super::pen::Pen;
 use super::{House, Refusal, after, nth_wait};
 use crate::klarna::{KlarnaError, Opened};
-use crate::link::{DeliveryStatus, EventKind, Failure, FailureCode, Link, LinkId, Stage, Status};
+use crate::link::{
+    DeliveryStatus, EventKind, Failure, FailureCode, Link, LinkId, Stage, Status,
+};
 use crate::store::{Claim, Job, JobKind, Tx};
 
 /// Waits between tries, seconds; the last one repeats.
@@ -22,18 +24,11 @@ const MOST_PAIRS: u8 = 3;
 enum Tried {
     Opened(Box<Opened>),
     /// Proved not done, or only an order without a page: the same pair number again, later.
-    NotYet {
-        wait: Option<SignedDuration>,
-        detail: String,
-    },
+    NotYet { wait: Option<SignedDuration>, detail: String },
     /// A page may exist that nobody was shown: the next pair.
-    Lost {
-        detail: String,
-    },
+    Lost { detail: String },
     /// The answer cannot be used; one repeat.
-    Unusable {
-        detail: String,
-    },
+    Unusable { detail: String },
     Never(Failure),
 }
 
@@ -136,9 +131,9 @@ fn refused_or_later(error: KlarnaError) -> Tried {
             detail: "klarna did not accept our credentials".into(),
             klarna: Some(refusal),
         }),
-        KlarnaError::NotDone { .. }
-        | KlarnaError::Unknown { .. }
-        | KlarnaError::Unusable { .. } => Tried::NotYet { wait: None, detail },
+        KlarnaError::NotDone { .. } | KlarnaError::Unknown { .. } | KlarnaError::Unusable { .. } => {
+            Tried::NotYet { wait: None, detail }
+        }
     }
 }
 

@@ -17,8 +17,6 @@ mod payment;
 pub mod place;
 mod request;
 mod sale;
-#[cfg(test)]
-pub(crate) mod sample;
 mod send;
 mod shape;
 mod stage;

@@ -8,6 +8,7 @@ use crate::link::{Delivery, Reason};
 
 /// One message to one recipient by one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Delivery)]
 pub struct DeliveryView {
     /// Also the idempotency key at gateways and part of the Message-ID.
     #[schema(example = "dlv_019ab3f0c6d77b0e8f4a2f6d5c1b9a70")]
@@ -50,6 +51,7 @@ pub struct DeliveryView {
 
 /// Why a delivery is not where it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Reason)]
 pub struct ReasonView {
     /// The kind, for machines.
     #[schema(schema_with = words::reason_code)]

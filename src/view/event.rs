@@ -10,6 +10,7 @@ use crate::link::{Delivery, EventId, EventKind, Link, Stage};
 
 /// News of a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Event)]
 pub struct EventView {
     /// For de-duplication; not a cursor.
     #[schema(example = "evt_019ab3f0c6d77b0e8f4a2f6d5c1b9a71")]

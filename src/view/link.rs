@@ -14,6 +14,7 @@ use crate::link::{Closing, Consumer, Delivery, Failure, Link, Refusal, Stage};
 /// A payment link: a sale in KCO's own names, where it is in its life, and how it reached its buyer.
 /// Money is integer minor units. Addresses, customer and recipients are masked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Link)]
 pub struct LinkView {
     /// Its name; KCO's `merchant_reference2`.
     #[schema(example = "lnk_019ab3f0c6d77b0e8f4a2f6d5c1b9a6f")]
@@ -121,6 +122,7 @@ pub struct LinkView {
 
 /// Paths of the QR pictures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Qr)]
 pub struct QrView {
     /// Path below the API's base.
     pub png: String,
@@ -135,6 +137,7 @@ pub struct QrView {
 
 /// Klarna's names for the link, and its last word, raw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Klarna)]
 pub struct KlarnaView {
     /// KCO's and Order Management's id.
     pub order_id: Option<String>,
@@ -153,6 +156,7 @@ pub struct KlarnaView {
 
 /// Why a link never became payable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Failure)]
 pub struct FailureView {
     /// The kind, for machines.
     #[schema(schema_with = words::failure_code)]
@@ -165,6 +169,7 @@ pub struct FailureView {
 
 /// What Klarna said when it refused, to be read to its support.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = KlarnaRefusal)]
 pub struct KlarnaRefusalView {
     /// HTTP status of Klarna's answer.
     pub status: u16,

@@ -9,6 +9,7 @@ use crate::link::{Buyer, Payment};
 /// What is known of the payment: never `null` in a completed link. Between the proof of payment and
 /// Order Management's first answer only `status` is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Payment)]
 pub struct PaymentView {
     /// Where the money stands.
     #[schema(schema_with = words::payment_status)]
@@ -30,6 +31,7 @@ pub struct PaymentView {
 
 /// Who pays and where goods go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Buyer)]
 #[allow(missing_docs)]
 pub struct BuyerView {
     pub billing_address: Option<AddressView>,

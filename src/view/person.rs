@@ -10,6 +10,7 @@ use crate::link::{Address, Customer, Recipient};
 
 /// A postal address with names, e-mail and phone. All but `country` is masked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Address)]
 #[allow(missing_docs)]
 pub struct AddressView {
     pub given_name: Option<String>,
@@ -37,6 +38,7 @@ pub struct AddressView {
 
 /// Who buys. All but `type` is masked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Customer)]
 #[allow(missing_docs)]
 pub struct CustomerView {
     #[serde(rename = "type")]

@@ -8,6 +8,7 @@ use crate::link::{Line, Page, Tree};
 
 /// One order line. Amounts are minor units of `purchase_currency`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Line)]
 #[allow(missing_docs)]
 pub struct LineView {
     #[serde(rename = "type")]
@@ -33,6 +34,7 @@ pub struct LineView {
 
 /// How Klarna's page looks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Page)]
 #[allow(missing_docs)]
 pub struct PageView {
     pub title: Option<String>,
@@ -47,6 +49,7 @@ pub struct PageView {
 
 /// One background picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Background)]
 #[allow(missing_docs)]
 pub struct BackgroundView {
     pub url: String,

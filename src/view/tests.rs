@@ -3,8 +3,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::link::{
-    Actor, Address, Closing, Consumer, Customer, EventId, EventKind, Failure, FailureCode, KeyId,
-    Line, LineKind, Link, LinkId, Mode, Page, Pair, Payment, Refusal, Sale, Stage, Tree, UseCase,
+    Actor, Address, Channel, Closing, Consumer, Customer, Delivery, DeliveryId, DeliveryStatus,
+    EventId, EventKind, Failure, FailureCode, KeyId, Line, LineKind, Link, LinkId, Mode, Page,
+    Pair, Payment, Reason, ReasonCode, Recipient, Refusal, Sale, Stage, Tree, UseCase,
 };
 use crate::random::Random;
 
@@ -293,4 +294,86 @@ fn a_completed_link_always_has_a_payment() {
         event(EventKind::PaymentAuthorized)["data"]["payment"]["status"],
         json!("authorized")
     );
+}
+
+fn delivery(link: &Link, to: Recipient, words: &str) -> Delivery {
+    Delivery {
+        id: DeliveryId::new(now(), &Random::seeded(9)),
+        link: link.id,
+        to,
+        template: "link".into(),
+        agent: Some("bo".into()),
+        status: DeliveryStatus::Failed,
+        attempts: 1,
+        reason: Some(Reason {
+            code: ReasonCode::Rejected,
+            detail: words.into(),
+        }),
+        sent_at: None,
+        next_attempt_at: None,
+        gateway: None,
+        gateway_message_id: None,
+        segments: None,
+        created_at: now(),
+    }
+}
+
+fn email() -> Recipient {
+    Recipient::Email(crate::link::Email::trusted("jo@example.com".into()))
+}
+
+#[test]
+fn a_servers_words_do_not_leak_the_recipient() {
+    let link = link(open());
+    let refused = delivery(&link, email(), "550 5.1.1 <JO@Example.com>: no such user");
+    assert_eq!(refused.to.channel(), Channel::Email);
+    let seen = serde_json::to_value(DeliveryView::new(&refused, Detail::Full)).unwrap();
+    assert_eq!(seen["to"], json!("j***@example.com"));
+    assert_eq!(
+        seen["reason"],
+        json!({"code": "rejected", "detail": "550 5.1.1 <j***@example.com>: no such user"})
+    );
+    let seen = serde_json::to_value(DeliveryView::new(&refused, Detail::Revealed)).unwrap();
+    assert_eq!(seen["to"], json!("jo@example.com"));
+}
+
+#[test]
+fn an_event_is_one_line_with_the_contracts_members_in_order() {
+    let link = link(open());
+    let sent = delivery(&link, email(), "no");
+    let id = EventId::new(now(), &Random::seeded(1));
+    let text = event::freeze(
+        id,
+        EventKind::DeliveryFailed,
+        now(),
+        &link,
+        std::slice::from_ref(&sent),
+        Some(&sent),
+    );
+    assert!(!text.contains('\n'));
+    let seen: Value = serde_json::from_str(&text).unwrap();
+    let members: Vec<&String> = seen.as_object().unwrap().keys().collect();
+    assert_eq!(
+        members,
+        [
+            "id",
+            "object",
+            "type",
+            "created_at",
+            "timestamp",
+            "link",
+            "sequence",
+            "agent",
+            "data"
+        ]
+    );
+    assert_eq!(seen["type"], json!("delivery.failed"));
+    assert_eq!(seen["sequence"], json!(2));
+    assert_eq!(seen["agent"], json!("bo"));
+    assert_eq!(seen["timestamp"], seen["created_at"]);
+    assert_eq!(
+        seen["data"]["delivery"],
+        seen["data"]["link"]["deliveries"][0]
+    );
+    assert_eq!(seen["data"]["payment"], Value::Null);
 }

@@ -38,10 +38,8 @@ pub async fn optional(request: &HttpRequest, payload: Payload) -> Result<Tree, P
 
 fn parse(bytes: &[u8]) -> Result<Tree, Problem> {
     crate::json::parse(bytes).map_err(|fault| {
-        Problem::new(ProblemCode::MalformedJson).detail(format!(
-            "{fault}. {}",
-            ProblemCode::MalformedJson.advice()
-        ))
+        Problem::new(ProblemCode::MalformedJson)
+            .detail(format!("{fault}. {}", ProblemCode::MalformedJson.advice()))
     })
 }
 

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, IF_MATCH, IF_NONE_MATCH};
 
-use super::problem::{FaultView, Problem, ProblemCode};
+use super::problem::{FaultView, Problem};
 use crate::access::Caller;
 use crate::flow::Key;
 use crate::link::{Code, Tree};
@@ -93,13 +93,14 @@ pub fn has_already(headers: &HeaderMap, tag: &str) -> bool {
     }
 }
 
-/// The version that a write is meant for, where it says so. A list matches if one of it does, so
-/// `current` picks; a tag that no version can have is refused at once.
-pub fn wanted_version(headers: &HeaderMap, current: i64) -> Result<Option<i64>, Problem> {
+/// The version that a write is meant for, where it says so. Of a list, `current` is taken if it is
+/// there. The write itself compares again, under its lock: this only picks.
+pub fn wanted_version(headers: &HeaderMap, current: i64) -> Option<i64> {
     match tags(headers, IF_MATCH) {
-        None | Some(Tags::Any) => Ok(None),
-        Some(Tags::These(these)) if these.contains(&etag(current)) => Ok(Some(current)),
-        Some(Tags::These(_)) => Err(Problem::new(ProblemCode::VersionMismatch)),
+        None | Some(Tags::Any) => None,
+        Some(Tags::These(these)) if these.contains(&etag(current)) => Some(current),
+        // versions count from 1: what matches none is refused there, unless it is a replay
+        Some(Tags::These(_)) => Some(0),
     }
 }
 

@@ -118,6 +118,7 @@ struct Parts {
 
 /// One fault of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Fault)]
 pub struct FaultView {
     /// RFC 6901 pointer into the body.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,6 +172,7 @@ impl FaultView {
 
 /// `application/problem+json`.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemView<'a> {
     /// Page of the catalogue.
     #[serde(rename = "type")]

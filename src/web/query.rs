@@ -39,7 +39,10 @@ impl Query {
             if !known.contains(&name.as_ref()) {
                 // the name is the caller's own text: cut, so that it cannot fill a log
                 let name: String = name.chars().take(64).collect();
-                query.fault(&name, (Code::UnknownField, "this call has no such parameter"));
+                query.fault(
+                    &name,
+                    (Code::UnknownField, "this call has no such parameter"),
+                );
             } else if query.pairs.iter().any(|(other, _)| *other == name) {
                 query.fault(&name, (Code::UnknownField, "the parameter is there twice"));
             } else if value.contains(char::REPLACEMENT_CHARACTER) {
@@ -52,7 +55,8 @@ impl Query {
     }
 
     fn fault(&mut self, name: &str, (code, detail): Wrong) {
-        self.faults.push(FaultView::of_parameter(name, code, detail));
+        self.faults
+            .push(FaultView::of_parameter(name, code, detail));
     }
 
     /// A value as it is; empty counts as absent, as an HTML form sends it.
@@ -113,7 +117,10 @@ impl Query {
             if range.contains(&number) {
                 Ok(number)
             } else {
-                Err((Code::OutOfRange, "the number is outside of what the call takes"))
+                Err((
+                    Code::OutOfRange,
+                    "the number is outside of what the call takes",
+                ))
             }
         })
         .unwrap_or(or)

@@ -1,0 +1,3 @@
+mod document;
+mod reading;
+mod stream;
