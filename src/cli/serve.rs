@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Failure, environment, log};
 use crate::channel::mail::{MailSettings, Mailer, Security, Server};
-use crate::channel::sms::{HttpGateway, LogGateway, SmsGateway};
+use crate::channel::sms::{HttpGateway, HttpSettings, LogGateway, SmsGateway};
 use crate::clock::Clock;
 use crate::config::{self, Base, Config};
 use crate::flow::{self, House, Parts};
@@ -78,6 +78,7 @@ pub async fn start(
     random: Random,
     options: Options,
 ) -> Result<Service, Failure> {
+    super::choose_cryptography();
     // bound first: where the public URL is the listen address, it is known only now
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| Failure::failed(&format!("cannot listen on {}", config.listen), &error))?;
@@ -154,7 +155,13 @@ async fn house(
     let vault = vault(&config.base, &random)?;
     let klarna = Klarna::new(klarna(config), clock.clone(), random.clone())
         .map_err(|error| Failure::failed("the client of Klarna cannot be made", &error))?;
-    let store = open_store(&config.base, Some(vault.clone()), Holding::Serving, clock.clone()).await?;
+    let store = open_store(
+        &config.base,
+        Some(vault.clone()),
+        Holding::Serving,
+        clock.clone(),
+    )
+    .await?;
     if migrate {
         let migrated = store.migrate().await.map_err(|error| {
             Failure::failed("the schema could not be brought up to date", &error)
@@ -200,7 +207,8 @@ pub(super) fn mailer(config: &Config) -> Result<Option<Mailer>, Failure> {
     let Some(smtp) = &config.smtp else {
         return Ok(None);
     };
-    let server = Server {
+    let person = |mailbox: &config::Mailbox| (mailbox.name.clone(), mailbox.address.clone());
+    MailSettings::new(Server {
         host: smtp.host.clone(),
         port: smtp.port,
         security: match smtp.tls {
@@ -210,14 +218,10 @@ pub(super) fn mailer(config: &Config) -> Result<Option<Mailer>, Failure> {
             config::SmtpTls::None => Security::None,
         },
         credentials: smtp.credentials.clone(),
-    };
-    let address = |mailbox: &config::Mailbox| (mailbox.name.clone(), mailbox.address.clone());
-    MailSettings::new(
-        server,
-        &smtp.helo,
-        address(&smtp.from),
-        smtp.reply_to.as_ref().map(address),
-    )
+        helo: smtp.helo.clone(),
+        from: person(&smtp.from),
+        reply_to: smtp.reply_to.as_ref().map(person),
+    })
     .map(|settings| Some(Mailer::new(settings)))
     .map_err(|faults| usage(&faults))
 }
@@ -235,23 +239,14 @@ pub(super) fn gateway(config: &Config) -> Result<Option<Arc<dyn SmsGateway>>, Fa
     match &config.sms {
         config::Sms::None => Ok(None),
         config::Sms::Log { .. } => Ok(Some(Arc::new(LogGateway))),
-        config::Sms::Http(http) => HttpGateway::new(|name| match name {
-            "SMS_HTTP_URL" => Some(http.url.expose_secret().to_owned()),
-            "SMS_HTTP_METHOD" => Some(http.method.to_owned()),
-            "SMS_HTTP_HEADERS" => {
-                let line = |(name, value): &(String, secrecy::SecretString)| {
-                    format!("{name}: {}", value.expose_secret())
-                };
-                Some(http.headers.iter().map(line).collect::<Vec<_>>().join("\n"))
-            }
-            "SMS_HTTP_BODY" => Some(http.body.clone()),
-            "SMS_HTTP_MESSAGE_ID" => http.message_id.clone(),
-            "SMS_HTTP_SUCCESS" => http
-                .success
-                .as_ref()
-                .map(|(pointer, value)| format!("{pointer}={value}")),
-            "SMS_HTTP_IDEMPOTENT" => Some(u8::from(http.idempotent).to_string()),
-            _ => None,
+        config::Sms::Http(http) => HttpGateway::new(HttpSettings {
+            url: http.url.clone(),
+            method: http.method.to_owned(),
+            headers: http.headers.clone(),
+            body: http.body.clone(),
+            message_id: http.message_id.clone(),
+            success: http.success.clone(),
+            idempotent: http.idempotent,
         })
         .map(|gateway| Some(Arc::new(gateway) as Arc<dyn SmsGateway>))
         .map_err(|faults| usage(&faults)),
@@ -301,7 +296,9 @@ fn settings(config: &Config, templates: &Templates) -> flow::Settings {
     let defaults = &config.defaults;
     let mail_domain = config.smtp.as_ref().map_or("localhost", |smtp| {
         let address = &smtp.from.address;
-        address.rsplit_once('@').map_or("localhost", |(_, domain)| domain)
+        address
+            .rsplit_once('@')
+            .map_or("localhost", |(_, domain)| domain)
     });
     flow::Settings {
         mode: config.mode,

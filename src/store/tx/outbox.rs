@@ -42,8 +42,7 @@ impl Tx<'_> {
         } else {
             "owner IS NOT NULL".into()
         };
-        let select =
-            format!("SELECT CAST(1 AS bigint) AS one FROM job WHERE id = $1 AND {alive}");
+        let select = format!("SELECT CAST(1 AS bigint) AS one FROM job WHERE id = $1 AND {alive}");
         let found = self.sql(|conn| {
             diesel::sql_query(select)
                 .bind::<Text, _>(Job::key(kind, subject))
@@ -55,14 +54,18 @@ impl Tx<'_> {
 
     /// Takes a job away that nobody is at. `false`: somebody is, and must be left to notice.
     pub fn cancel(&mut self, kind: JobKind, subject: &str) -> Result<bool, StoreError> {
-        if self.in_flight(kind, subject)? {
-            return Ok(false);
-        }
+        // one statement: between a look and a delete a worker could claim it
+        let idle = if self.is_shared() {
+            format!("(owner IS NULL OR lease_until <= {DATABASE_NOW})")
+        } else {
+            "owner IS NULL".into()
+        };
+        let delete = format!("DELETE FROM job WHERE id = $1 AND {idle}");
         self.sql(|conn| {
-            diesel::sql_query("DELETE FROM job WHERE id = $1")
+            diesel::sql_query(delete)
                 .bind::<Text, _>(Job::key(kind, subject))
                 .execute(conn)
         })?;
-        Ok(true)
+        Ok(!self.in_flight(kind, subject)?)
     }
 }
