@@ -161,8 +161,14 @@ async fn a_paid_link_stays_paid(w: &World) {
 async fn a_payment_that_nobody_saw_yet_is_found(w: &World) {
     let agent = w.agent();
     let link = agent.creates(&sale()).await;
+    let session = link["klarna"]["session_id"].as_str().expect("a session");
     w.klarna.breaks("read_session", "status:503", 1).await;
     w.klarna.buyer(&link, "pay").await;
+    eventually("the read that the callback causes fails", async || {
+        let reads = w.klarna.calls_of("read_session", session).await;
+        reads.iter().any(|read| read["status"] == 503).then_some(())
+    })
+    .await;
     let problem = agent
         .disables(id(&link))
         .await

@@ -57,7 +57,10 @@ fn put(sale: &mut Value, at: &str, value: Value) {
         .pointer_mut(parent)
         .unwrap_or_else(|| panic!("no {parent}"))
     {
-        Value::Array(list) => list.push(value),
+        Value::Array(list) => match name.parse::<usize>() {
+            Ok(index) if index < list.len() => list[index] = value,
+            _ => list.push(value),
+        },
         parent => parent[name.replace("~1", "/").replace("~0", "~")] = value,
     }
 }

@@ -228,6 +228,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The beginning of the body, for messages.
+    fn gist(&self) -> String {
+        self.text().chars().take(600).collect()
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
@@ -251,7 +256,7 @@ impl Answer {
             status,
             "{} answered {}",
             self.what,
-            self.text()
+            self.gist()
         );
         self
     }
@@ -264,7 +269,7 @@ impl Answer {
             status,
             "{} answered {}",
             self.what,
-            self.text()
+            self.gist()
         );
         let media_type = self.header("content-type").unwrap_or_default();
         assert!(

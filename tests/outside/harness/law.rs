@@ -16,7 +16,10 @@ pub fn nothing_personal(what: &str, text: &str) {
         );
     }
     for (at, _) in text.match_indices("@example.com") {
-        let masked = text[..at].ends_with("***");
+        // jo@example.com is what descriptions and faults show as an example
+        let masked = text[..at].ends_with("***")
+            || text[..at].ends_with(" jo")
+            || text[..at].ends_with("\"jo");
         assert!(
             masked,
             "{what} shows an e-mail address: {}",

@@ -19,7 +19,7 @@ pub use world::{Story, World, WorldPlan, told};
 /// The stories of a group share a world and are told one after the other; each that fails is
 /// reported.
 macro_rules! stories {
-    ($group:ident, $plan:expr, [$($story:ident),+ $(,)?]) => {
+    ($(#[$mark:meta])* $group:ident, $plan:expr, [$($story:ident),+ $(,)?]) => {
         mod $group {
             use super::*;
             use $crate::outside::harness::{Story, told};
@@ -28,11 +28,13 @@ macro_rules! stories {
                 vec![$((stringify!($story), |world| Box::pin($story(world)))),+]
             }
 
+            $(#[$mark])*
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_sqlite() {
                 told($plan.on_sqlite(), all()).await;
             }
 
+            $(#[$mark])*
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_postgres() {
                 match $plan.on_postgres() {
