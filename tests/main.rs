@@ -1,1 +1,3 @@
+//! The one integration binary: what can be seen from outside, and what holds for the whole tree.
 
+mod architecture;

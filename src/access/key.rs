@@ -40,8 +40,6 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it last admitted somebody, as far as it was noted.
-    pub last_used_at: Option<Timestamp>,
     /// [`Vault::key_hash`] of the secret.
     pub hash: [u8; 32],
 }
@@ -103,7 +101,6 @@ impl ApiKey {
             expires_at: new.expires_at,
             revoked_at: None,
             created_at: now,
-            last_used_at: None,
             hash: vault.key_hash(&secret),
         };
         (key, SecretString::from(text.as_str()))

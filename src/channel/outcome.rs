@@ -33,6 +33,24 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The kind of end, for the attempt's row.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Sent { .. } => "sent",
+            Outcome::Refused(_) => "refused",
+            Outcome::Later { .. } => "later",
+            Outcome::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// The foreigner's words, whatever the end.
+    pub fn detail(&self) -> &str {
+        match self {
+            Outcome::Sent { detail, .. } | Outcome::Unknown { detail } => detail,
+            Outcome::Refused(reason) | Outcome::Later { reason, .. } => &reason.detail,
+        }
+    }
+
     pub(super) fn refused(code: ReasonCode, detail: impl AsRef<str>) -> Self {
         Outcome::Refused(reason(code, detail))
     }

@@ -62,6 +62,8 @@ pub struct Opened {
     pub pair: Pair,
     /// The session's end.
     pub until: Timestamp,
+    /// Klarna's own picture of a QR code, as it was answered; shown to an operator, never to a buyer.
+    pub qr_code_url: Option<String>,
 }
 
 /// Klarna's own way to tell the buyer, where it is used instead of ours.
@@ -183,7 +185,7 @@ impl Klarna {
         }
         let url = match self.settings.source {
             LinkSource::Redirect => answer.redirect_url,
-            LinkSource::Qr => Some(self.read_qr(op, answer.qr_code_url).await?),
+            LinkSource::Qr => Some(self.read_qr(op, answer.qr_code_url.clone()).await?),
         };
         let url = self.own(op, url)?;
         Ok(Opened {
@@ -195,6 +197,7 @@ impl Klarna {
                 id_check_url: self.offered(answer.manual_identification_check_url),
             },
             until,
+            qr_code_url: answer.qr_code_url,
         })
     }
 

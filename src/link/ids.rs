@@ -67,3 +67,15 @@ id!(/// An API key.
     KeyId, "key_");
 id!(/// A person with a console login.
     UserId, "usr_");
+
+impl EventId {
+    /// The `n`th id of a series that begins with this one. All events of one transaction are named
+    /// before it from a single draw of chance, so that a repeat of the transaction repeats the names.
+    #[must_use]
+    pub fn nth(self, n: u16) -> Self {
+        let series = self.0.as_u128();
+        // only the low 16 bits move: neither the birth time nor the version bits are touched
+        let low = u16::try_from(series & 0xffff).unwrap_or(0).wrapping_add(n);
+        Self(Uuid::from_u128((series & !0xffff) | u128::from(low)))
+    }
+}

@@ -19,8 +19,6 @@ mod request;
 mod sale;
 mod send;
 mod shape;
-#[cfg(test)]
-pub(crate) mod sample;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -158,6 +156,43 @@ pub struct KlarnaView {
 }
 
 impl Link {
+    /// A link as it is accepted: nothing of it exists at Klarna yet. The request's messages are
+    /// deliveries of their own.
+    pub fn accepted(
+        id: LinkId,
+        store: String,
+        mode: Mode,
+        by: Actor,
+        request: Request,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            version: 1,
+            sequence: 0,
+            store,
+            mode,
+            agent: request.agent,
+            created_by: by,
+            sale: request.sale,
+            page: request.page,
+            auto_capture: request.auto_capture,
+            metadata: request.metadata,
+            stage: Stage::Creating { pairs_tried: 0 },
+            wanted_end: request.wanted_end,
+            klarna: KlarnaView::default(),
+            closing_reason: None,
+            closing_note: None,
+            renewed_from: None,
+            renewed_by: None,
+            viewed: false,
+            mismatch: false,
+            acknowledged: false,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// When the link stops being payable: its own end, or Klarna's where that is earlier.
     pub fn expires_at(&self) -> Option<Timestamp> {
         match &self.stage {
@@ -174,5 +209,20 @@ impl Link {
     /// Whether a buyer who opens the page now can pay.
     pub fn payable(&self, now: Timestamp) -> bool {
         self.stage.status() == Status::Open && self.expires_at().is_none_or(|end| now < end)
+    }
+
+    /// Whether an order that Klarna speaks of is this link's: its id, and amount, currency and our
+    /// reference wherever the answer has them (`contract.md`, Paid).
+    pub fn owns(
+        &self,
+        order: &str,
+        amount: Option<i64>,
+        currency: Option<&str>,
+        merchant_reference2: Option<&str>,
+    ) -> bool {
+        self.stage.pair().is_some_and(|pair| pair.order == order)
+            && amount.is_none_or(|amount| amount == self.sale.order_amount)
+            && currency.is_none_or(|currency| currency.eq_ignore_ascii_case(&self.sale.currency))
+            && merchant_reference2.is_none_or(|reference| reference == self.id.to_string())
     }
 }

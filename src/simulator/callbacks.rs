@@ -72,7 +72,9 @@ enum About {
         order: Uuid,
         paid_at: Timestamp,
     },
-    Notification,
+    Notification {
+        order: Uuid,
+    },
 }
 
 impl Calls {
@@ -141,14 +143,9 @@ impl Calls {
             Fraud::Stopped => "FRAUD_RISK_STOPPED",
         };
         if let Some(url) = order.url(&order.body(), "notification") {
+            let about = About::Notification { order: order.id };
             let body = json!({ "order_id": order.id.to_string(), "event_type": event });
-            self.add(
-                now,
-                url,
-                Bytes::from(body.to_string()),
-                About::Notification,
-                0,
-            );
+            self.add(now, url, Bytes::from(body.to_string()), about, 0);
         }
     }
 
@@ -268,7 +265,8 @@ fn begin(world: &World, call: &Call, now: Timestamp) -> Option<usize> {
             let payment = state.orders.get(&order)?.payment.as_ref()?;
             (!payment.is_settled()).then_some(0)
         }
-        About::Notification => Some(0),
+        // everything may have been reset since the call was planned
+        About::Notification { order } => state.orders.contains_key(&order).then_some(0),
     }
 }
 
@@ -314,7 +312,7 @@ fn end(world: &World, call: Call, entry: usize, answer: Option<u16>) {
                 None => return, // everything was reset meanwhile
             }
         }
-        About::Notification => {}
+        About::Notification { .. } => {}
     }
     let taken = answer.is_some_and(|status| (200..300).contains(&status));
     if let Some(seconds) = REPEATS.get(call.made).filter(|_| !taken) {

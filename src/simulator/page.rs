@@ -178,6 +178,13 @@ fn paid(success: Option<String>) -> HttpResponse {
 }
 
 fn see_other(url: &str) -> HttpResponse {
+    // a header holds ASCII only; every other URL is sent as it was given
+    let escaped = if url.is_ascii() {
+        None
+    } else {
+        reqwest::Url::parse(url).ok()
+    };
+    let url = escaped.as_ref().map_or(url, reqwest::Url::as_str);
     HttpResponse::SeeOther()
         .insert_header(("location", url))
         .insert_header(("cache-control", "no-store"))
@@ -265,7 +272,8 @@ fn form(world: &World, id: Uuid) -> HttpResponse {
         escaped(&merchant(&body)),
         escaped(title),
     );
-    if let Some(reference) = text(&body, "merchant_reference1") {
+    let reference = text(&body, "merchant_reference1");
+    if let Some(reference) = reference.filter(|reference| !title.contains(reference)) {
         let _ = write!(main, "<p class=\"quiet\">Order {}</p>", escaped(reference));
     }
     if text(&session.options, "show_subtotal_detail") != Some("HIDE") {
@@ -298,7 +306,7 @@ fn lines(order: &Map<String, Value>, currency: &str, total: &str) -> String {
     let tax = money(order.get("order_tax_amount"), currency);
     format!(
         "<table><caption>Your order</caption><thead><tr><th scope=\"col\">Item</th>\
-         <th scope=\"col\">Number</th><th scope=\"col\">Price</th></tr></thead><tbody>{rows}</tbody>\
+         <th scope=\"col\">Quantity</th><th scope=\"col\">Price</th></tr></thead><tbody>{rows}</tbody>\
          <tfoot><tr><th scope=\"row\" colspan=\"2\">Total</th><td>{total}</td></tr>\
          <tr class=\"quiet\"><th scope=\"row\" colspan=\"2\">Tax</th><td>{tax}</td></tr></tfoot></table>"
     )

@@ -174,6 +174,7 @@ const TYPES: &[&str] = &[
     "ORDER",
     "CONTINUE",
 ];
+const MODES: &[&str] = &["PLACE_ORDER", "CAPTURE_ORDER", "NONE"];
 const REDIRECT: Kind = Kind::Like(is_redirect);
 const CATEGORY: Kind = Kind::Like(is_category);
 
@@ -212,11 +213,8 @@ const CREATE: &[Field] = &[
             ),
             may("payment_method_category", CATEGORY),
             may("payment_method_categories", Kind::List(0, 100, &CATEGORY)),
-            may(
-                "place_order_mode",
-                Kind::Word(&["PLACE_ORDER", "CAPTURE_ORDER", "NONE"]),
-            ),
-            may("purchase_type", Kind::Word(TYPES)),
+            may("place_order_mode", Kind::Like(is_mode)),
+            may("purchase_type", Kind::Like(is_purchase_type)),
             may("show_subtotal_detail", Kind::Word(&["HIDE"])),
             may("payment_fallback", Kind::Flag),
         ]),
@@ -241,10 +239,21 @@ fn plain(url: &str) -> String {
     url.replace("{{", "").replace("}}", "")
 }
 
+// The documents print these words in capitals, the official libraries' samples in small letters.
 fn is_category(text: &str) -> bool {
-    CATEGORIES
-        .iter()
-        .any(|word| word.eq_ignore_ascii_case(text))
+    is_one_of(CATEGORIES, text)
+}
+
+fn is_purchase_type(text: &str) -> bool {
+    is_one_of(TYPES, text)
+}
+
+fn is_mode(text: &str) -> bool {
+    is_one_of(MODES, text)
+}
+
+fn is_one_of(words: &[&str], text: &str) -> bool {
+    words.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
 fn is_uuid(text: &str) -> bool {

@@ -16,7 +16,7 @@ const POISON: i64 = 5;
 
 /// PostgreSQL's clock in our unit, in words of SQL. (`clock_timestamp`, not `now`: a transaction
 /// may have waited.)
-const DATABASE_NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+pub(super) const DATABASE_NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 const LEASE_END: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 60000000";
 /// SQLite: no end; a job of another boot id is free at start.
 const NO_END: &str = "NULL";

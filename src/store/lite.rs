@@ -100,7 +100,7 @@ impl Lite {
 }
 
 /// Keeps a second serving process out. The lock file itself means nothing and is never deleted.
-fn lock(file: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(file: &Path) -> Result<File, OpenError> {
     let mut name = file.as_os_str().to_owned();
     name.push(".lock");
     let lock = File::options()

@@ -24,7 +24,31 @@ pub struct Migrated {
     pub to: String,
 }
 
+impl std::fmt::Display for Migrated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.from {
+            Some(from) if *from == self.to => write!(f, "the schema is up to date ({})", self.to),
+            Some(from) => write!(f, "brought the schema from {from} to {}", self.to),
+            None => write!(f, "made the schema {}", self.to),
+        }
+    }
+}
+
 impl Store {
+    /// Brings the schema of an empty database up to date; one that has a schema is left as it is.
+    pub async fn migrate_if_empty(&self) -> Result<(), StoreError> {
+        let empty = self
+            .with_connection(|conn| match conn {
+                Conn::Lite(conn) => is_empty(conn),
+                Conn::Pg(conn) => is_empty(conn),
+            })
+            .await?;
+        if empty {
+            self.migrate().await?;
+        }
+        Ok(())
+    }
+
     /// Brings the schema up to date. Safe to call at each start.
     pub async fn migrate(&self) -> Result<Migrated, StoreError> {
         self.with_connection(|conn| match conn {
@@ -84,6 +108,11 @@ fn bring<DB: DieselBackend>(
         .map_err(|it| failed(&it))?;
     let to = newest(conn)?.unwrap_or_default();
     Ok(Migrated { from, to })
+}
+
+fn is_empty<DB: DieselBackend>(conn: &mut impl MigrationHarness<DB>) -> Result<bool, StoreError> {
+    let applied = conn.applied_migrations().map_err(|it| failed(&it))?;
+    Ok(applied.is_empty())
 }
 
 fn pending<DB: DieselBackend>(

@@ -47,6 +47,8 @@ pub use tx::lists::{Cursor, Filter, Listed};
 
 /// Either database; Diesel's queries are written once against both.
 #[derive(diesel::MultiConnection)]
+// a few dozen of them live, each longer than what a box would save
+#[allow(clippy::large_enum_variant)]
 enum Conn {
     Lite(diesel::SqliteConnection),
     Pg(pgw::PgW),
@@ -118,8 +120,9 @@ impl Store {
     /// Opens the database. It must be called within a tokio runtime, whose handle serves the
     /// connections of PostgreSQL from then on.
     ///
-    /// A serving process also takes the lock of a SQLite file, frees the jobs that an earlier one
-    /// held, and follows the event stream. The schema is not touched: see [`Store::migrate`].
+    /// A serving process also takes the lock of a SQLite file and follows the event stream. The
+    /// schema is not touched: see [`Store::migrate`]. What a dead process held is freed by
+    /// [`Tx::free_foreign`] before the first claim.
     pub async fn open(
         database: &Database,
         holding: Holding,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::runtime::Handle;
@@ -24,6 +24,15 @@ use crate::link::EventId;
 
 /// How often a transaction is tried before its caller is told.
 const TRIES: u32 = 5;
+
+/// What a connection is told first. Deadlocks are known by their English words only (to set the
+/// language takes a superuser before PostgreSQL 15 allowed to grant it); an acknowledged write is
+/// durable (failure-model R5), and a server that is stricter than that stays so.
+const SETTINGS: [&str; 2] = [
+    "SELECT set_config('synchronous_commit', 'on', false) \
+     WHERE current_setting('synchronous_commit') IN ('off', 'local')",
+    "SET lc_messages = 'C'",
+];
 
 pub(super) struct Pg {
     pub pool: Arc<Pool>,
@@ -97,6 +106,13 @@ async fn connect(target: &Target, tls: Option<MakeRustlsConnect>) -> Result<PgW,
                 .map_err(unusable)?
         }
     };
+    let mut inner = inner;
+    for statement in SETTINGS {
+        // each is refused to some users of some servers, and none is worth refusing to start
+        if let Err(error) = inner.batch_execute(statement).await {
+            tracing::debug!(%error, statement, "PostgreSQL refused a setting");
+        }
+    }
     Ok(PgW(inner.into()))
 }
 
@@ -188,7 +204,7 @@ fn write<T, E: From<StoreError>>(
 
 /// Whether the transaction that appended `witness` was committed. Its old backend may still be
 /// inside COMMIT, where a look-up would say "no" too early: an insert of the same id waits for it.
-fn committed(pool: &Pool, witness: EventId) -> Result<bool, StoreError> {
+pub(super) fn committed(pool: &Pool, witness: EventId) -> Result<bool, StoreError> {
     const PROBE: &str = "INSERT INTO event (id, kind, created_at, json) VALUES ($1, '', 0, '') \
                          ON CONFLICT (id) DO NOTHING";
     for millis in [0, 50, 200, 1000, 3000] {

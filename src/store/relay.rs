@@ -92,7 +92,8 @@ async fn following(inner: Weak<Inner>) {
     let Some(shared) = inner.upgrade().map(|it| Arc::clone(&it.shared)) else {
         return;
     };
-    let mut healthy = true;
+    // not before it was seen to move: at first there may be no schema
+    let mut healthy = false;
     loop {
         let Some(inner) = inner.upgrade() else { return };
         let before = *shared.head.borrow();

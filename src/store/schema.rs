@@ -143,8 +143,8 @@ diesel::table! {
         key -> Text,
         fingerprint -> Binary,
         link -> Nullable<Text>,
-        status -> Nullable<BigInt>,
-        body -> Nullable<Text>,
+        answer -> Nullable<Text>,
+        resource -> Nullable<Text>,
         at -> BigInt,
     }
 }
@@ -153,7 +153,7 @@ diesel::table! {
         id -> Text,
         name -> Text,
         role -> Text,
-        store -> Nullable<Text>,
+        store -> Text,
         mode -> Text,
         hash -> Binary,
         expires_at -> Nullable<BigInt>,

@@ -179,8 +179,8 @@ CREATE TABLE idempotency (
     key TEXT NOT NULL,
     fingerprint BYTEA NOT NULL,
     link TEXT,
-    status BIGINT,
-    body TEXT,
+    answer TEXT,
+    resource TEXT,
     at BIGINT NOT NULL,
     PRIMARY KEY (scope, key)
 );
@@ -190,7 +190,7 @@ CREATE TABLE api_key (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
     role TEXT NOT NULL CHECK (role IN ('agent', 'supervisor', 'integrator', 'tablet', 'auditor', 'admin')),
-    store TEXT,
+    store TEXT NOT NULL,
     mode TEXT NOT NULL CHECK (mode IN ('live', 'test')),
     hash BYTEA NOT NULL,
     expires_at BIGINT,

@@ -177,8 +177,8 @@ CREATE TABLE idempotency (
     key TEXT NOT NULL,
     fingerprint BLOB NOT NULL,
     link TEXT,
-    status BIGINT,
-    body TEXT,
+    answer TEXT,
+    resource TEXT,
     at BIGINT NOT NULL,
     PRIMARY KEY (scope, key)
 ) WITHOUT ROWID;
@@ -188,7 +188,7 @@ CREATE TABLE api_key (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
     role TEXT NOT NULL CHECK (role IN ('agent', 'supervisor', 'integrator', 'tablet', 'auditor', 'admin')),
-    store TEXT,
+    store TEXT NOT NULL,
     mode TEXT NOT NULL CHECK (mode IN ('live', 'test')),
     hash BLOB NOT NULL,
     expires_at BIGINT,

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 
 pub use fault::{Fault, Step};
 pub use message::{QR, Unwritable, compose};
-pub use settings::{Given, MailSettings, Security, Timeouts};
+pub use settings::{MailSettings, Person, Security, Server, Timeouts};
 
 use super::Outcome;
 use crate::link::Email;

@@ -1,4 +1,5 @@
-//! Where mail goes and how (`contract.md`, Settings): parsed once, all faults together.
+//! Where mail goes and how (`contract.md`, Settings). The text of the settings is parsed elsewhere;
+//! here it becomes what lettre and rustls take.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +10,6 @@ use lettre::transport::smtp::extension::ClientId;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::SecretString;
 use tokio_rustls::TlsConnector;
-use url::Url;
 
 /// A session carries at most so many mails; servers that rate by connection like it.
 pub(super) const MAILS_PER_SESSION: u32 = 100;
@@ -78,46 +78,47 @@ pub struct MailSettings {
     pub connections: usize,
 }
 
-/// The settings as they were found.
-#[derive(Clone, Copy, Debug)]
-pub struct Given<'a> {
-    /// `SMTP_URL`
-    pub smtp_url: &'a str,
-    /// `MAIL_FROM`: `pay@example.com` or `Shop <pay@example.com>`
-    pub mail_from: Option<&'a str>,
+/// A name for people, where there is one, and an address.
+pub type Person = (Option<String>, String);
+
+/// What the settings say of a mail server, parsed.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// User name and password, decoded.
+    pub credentials: Option<(String, SecretString)>,
+    /// `SMTP_HELO`: a host name, or an address with or without brackets.
+    pub helo: String,
+    /// `MAIL_FROM`
+    pub from: Person,
     /// `MAIL_REPLY_TO`
-    pub reply_to: Option<&'a str>,
-    /// `SMTP_HELO`, or the public host
-    pub helo: &'a str,
-    /// `PAYLINK_ALLOW_INSECURE_SMTP`
-    pub allow_insecure: bool,
+    pub reply_to: Option<Person>,
 }
 
 impl MailSettings {
-    /// Reads the settings and, where TLS may be spoken, the trusted certificates. Each fault is a
-    /// setting's name and a sentence that says what would be right; never a password.
-    pub fn parse(given: &Given) -> Result<Self, Vec<(&'static str, String)>> {
+    /// Makes of the settings what a conversation needs and, where TLS may be spoken, reads the
+    /// trusted certificates. Each fault is a setting's name and a sentence on what would be right.
+    pub fn new(server: Server) -> Result<Self, Vec<(&'static str, String)>> {
         let mut faults = Vec::new();
-        let server = server(given.smtp_url, given.allow_insecure)
-            .map_err(|sentence| faults.push(("SMTP_URL", sentence)));
-        let from = given
-            .mail_from
-            .ok_or_else(|| "is required with SMTP_URL".to_owned())
-            .and_then(mailbox)
-            .map_err(|sentence| faults.push(("MAIL_FROM", sentence)));
-        let reply_to = given
+        let from = mailbox(server.from).map_err(|sentence| faults.push(("MAIL_FROM", sentence)));
+        let reply_to = server
             .reply_to
             .map(mailbox)
             .transpose()
             .map_err(|sentence| faults.push(("MAIL_REPLY_TO", sentence)));
-        let helo = helo(given.helo).map_err(|sentence| faults.push(("SMTP_HELO", sentence)));
-        let (Ok(server), Ok(from), Ok(reply_to), Ok(helo)) = (server, from, reply_to, helo) else {
-            return Err(faults);
-        };
+        let helo = helo(&server.helo).map_err(|sentence| faults.push(("SMTP_HELO", sentence)));
         let roots = if server.security == Security::None {
-            RootCertStore::empty()
+            Ok(RootCertStore::empty())
         } else {
-            native_roots().map_err(|sentence| vec![("SSL_CERT_FILE", sentence)])?
+            native_roots().map_err(|sentence| faults.push(("SSL_CERT_FILE", sentence)))
+        };
+        let (Ok(from), Ok(reply_to), Ok(helo), Ok(roots)) = (from, reply_to, helo, roots) else {
+            return Err(faults);
         };
         Ok(Self {
             host: server.host,
@@ -149,71 +150,6 @@ impl MailSettings {
     }
 }
 
-struct Server {
-    host: String,
-    port: u16,
-    security: Security,
-    credentials: Option<(String, SecretString)>,
-}
-
-fn server(text: &str, allow_insecure: bool) -> Result<Server, String> {
-    let url = Url::parse(text.trim()).map_err(|cause| format!("is not a URL: {cause}"))?;
-    let host = match url.host() {
-        Some(url::Host::Ipv6(address)) => address.to_string(),
-        Some(host) => host.to_string(),
-        None => String::new(),
-    };
-    if host.is_empty() {
-        return Err("names no host: smtps://user:password@mail.example.com".into());
-    }
-    if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
-        return Err("must end after host, port and ?tls=".into());
-    }
-    let mut tls = None;
-    for (name, value) in url.query_pairs() {
-        if name != "tls" || tls.replace(value.into_owned()).is_some() {
-            return Err("knows only the one parameter tls".into());
-        }
-    }
-    let security = match (url.scheme(), tls.as_deref()) {
-        ("smtps", None) => Security::Implicit,
-        ("smtps", Some(_)) => return Err("smtps:// is always TLS: leave out tls=".into()),
-        ("smtp", None | Some("required")) => Security::Required,
-        ("smtp", Some("opportunistic")) => Security::Opportunistic,
-        ("smtp", Some("none")) => Security::None,
-        ("smtp", Some(_)) => return Err("tls must be required, opportunistic or none".into()),
-        _ => return Err("must begin with smtps:// or smtp://".into()),
-    };
-    let user =
-        decoded(url.username()).ok_or("has a user name that is not percent-encoded UTF-8")?;
-    let password = decoded(url.password().unwrap_or_default())
-        .ok_or("has a password that is not percent-encoded UTF-8")?;
-    let credentials = match (user.is_empty(), password.is_empty()) {
-        (true, true) => None,
-        (false, false) => Some((user, SecretString::from(password))),
-        _ => return Err("needs both user name and password, or neither".into()),
-    };
-    if security == Security::None && !loopback(&host) {
-        if credentials.is_some() {
-            return Err("tls=none would send the password in the clear: only on loopback".into());
-        }
-        if !allow_insecure {
-            return Err("tls=none needs PAYLINK_ALLOW_INSECURE_SMTP=1 or a loopback host".into());
-        }
-    }
-    let port = url.port().unwrap_or(match security {
-        Security::Implicit => 465,
-        Security::Required | Security::Opportunistic => 587,
-        Security::None => 25,
-    });
-    Ok(Server {
-        host,
-        port,
-        security,
-        credentials,
-    })
-}
-
 fn loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host
@@ -221,47 +157,25 @@ fn loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Percent-decoding; absent where `%` is not followed by two hex digits, or the bytes are not UTF-8
-/// or hold a control character (no mechanism could carry a NUL).
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        if *first == b'%' {
-            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
-            if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                return None;
-            }
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.chars().any(char::is_control))
-}
-
-fn mailbox(text: &str) -> Result<Mailbox, String> {
+fn mailbox((name, address): Person) -> Result<Mailbox, String> {
     // lettre panics on these in a display name
-    if text.chars().any(char::is_control) {
+    if name
+        .as_deref()
+        .is_some_and(|name| name.chars().any(char::is_control))
+    {
         return Err("must not hold control characters".into());
     }
-    let mailbox: Mailbox = text
-        .trim()
-        .parse()
-        .map_err(|_| "must be pay@example.com or Shop <pay@example.com>".to_owned())?;
-    if AsRef::<str>::as_ref(&mailbox.email).is_ascii() {
-        Ok(mailbox)
-    } else {
-        Err("must be an ASCII address (a domain in its xn-- form)".into())
-    }
+    // only an ASCII address gets through without SMTPUTF8
+    let address = Some(address.as_str())
+        .filter(|address| address.is_ascii())
+        .and_then(|address| address.parse().ok())
+        .ok_or("must be an ASCII address, a foreign domain in its xn-- form")?;
+    Ok(Mailbox::new(name, address))
 }
 
 fn helo(name: &str) -> Result<ClientId, String> {
     let bare = name.trim().trim_start_matches('[').trim_end_matches(']');
+    let bare = bare.strip_prefix("IPv6:").unwrap_or(bare);
     match bare.parse() {
         Ok(IpAddr::V4(address)) => return Ok(ClientId::Ipv4(address)),
         Ok(IpAddr::V6(address)) => return Ok(ClientId::Ipv6(address)),
@@ -299,67 +213,47 @@ fn native_roots() -> Result<RootCertStore, String> {
 mod tests {
     use super::*;
 
-    fn fault(url: &str) -> String {
-        server(url, false).err().unwrap_or_default()
-    }
-
-    #[test]
-    fn urls_of_every_kind() {
-        let it = server("smtps://us%40er:p%3Aa%25ss@mail.example.com", false).unwrap();
-        assert_eq!(
-            (it.host.as_str(), it.port, it.security),
-            ("mail.example.com", 465, Security::Implicit)
-        );
-        let (user, password) = it.credentials.unwrap();
-        assert_eq!(user, "us@er");
-        assert_eq!(secrecy::ExposeSecret::expose_secret(&password), "p:a%ss");
-        let it = server("smtp://mail.example.com:2525?tls=opportunistic", false).unwrap();
-        assert_eq!((it.port, it.security), (2525, Security::Opportunistic));
-        let it = server("smtp://mail.example.com", false).unwrap();
-        assert_eq!((it.port, it.security), (587, Security::Required));
-        let it = server("smtp://u:p@[::1]:25?tls=none", false).unwrap();
-        assert_eq!((it.host.as_str(), it.security), ("::1", Security::None));
-        assert!(server("smtp://relay.example.com?tls=none", true).is_ok());
-    }
-
-    #[test]
-    fn faults_say_what_would_be_right() {
-        assert!(fault("smtp://relay.example.com?tls=none").contains("PAYLINK_ALLOW_INSECURE_SMTP"));
-        assert!(server("smtp://u:p@relay.example.com?tls=none", true).is_err());
-        assert!(fault("http://mail.example.com").contains("smtps://"));
-        assert!(fault("smtp://mail.example.com?tls=maybe").contains("opportunistic"));
-        assert!(fault("smtps://mail.example.com?tls=none").contains("always TLS"));
-        assert!(fault("smtp://user@mail.example.com").contains("both"));
-        assert!(fault("smtp://us%0Aer:p@mail.example.com").contains("user name"));
-        assert!(fault("smtp://user:p%zz@mail.example.com").contains("password"));
-        assert!(fault("smtp://mail.example.com/path").contains("must end"));
-        let given = Given {
-            smtp_url: "mail.example.com",
-            mail_from: Some("Sh\nop <pay@example.com>"),
-            reply_to: Some("nobody"),
-            helo: "bad host",
-            allow_insecure: false,
-        };
-        let names: Vec<_> = MailSettings::parse(&given)
-            .err()
-            .unwrap()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        assert_eq!(
-            names,
-            ["SMTP_URL", "MAIL_FROM", "MAIL_REPLY_TO", "SMTP_HELO"]
-        );
-        let missing = Given {
-            smtp_url: "smtp://127.0.0.1?tls=none",
-            mail_from: None,
+    fn server(from: &str, helo: &str) -> Server {
+        Server {
+            host: "127.0.0.1".into(),
+            port: 25,
+            security: Security::None,
+            credentials: None,
+            helo: helo.into(),
+            from: (Some("Shop".into()), from.into()),
             reply_to: None,
-            helo: "x",
-            ..given
+        }
+    }
+
+    #[test]
+    fn greetings() {
+        let greeting = |helo| {
+            let settings = MailSettings::new(server("pay@example.com", helo)).ok();
+            settings.map(|settings| settings.helo.to_string())
         };
-        assert_eq!(
-            MailSettings::parse(&missing).err().unwrap()[0].0,
-            "MAIL_FROM"
-        );
+        for (helo, expected) in [
+            ("pay.example.com", Some("pay.example.com")),
+            ("127.0.0.1", Some("[127.0.0.1]")),
+            ("[127.0.0.1]", Some("[127.0.0.1]")),
+            ("[IPv6:::1]", Some("[IPv6:::1]")),
+            ("::1", Some("[IPv6:::1]")),
+            ("bad host", None),
+            ("x\r\nMAIL", None),
+            ("", None),
+        ] {
+            assert_eq!(greeting(helo).as_deref(), expected, "{helo}");
+        }
+    }
+
+    #[test]
+    fn faults_come_together() {
+        let broken = Server {
+            from: (Some("Sh\nop".into()), "pay@example.com".into()),
+            reply_to: Some((None, "hj\u{e4}lp@example.com".into())),
+            ..server("", "bad host")
+        };
+        let faults = MailSettings::new(broken).err().unwrap();
+        let names: Vec<_> = faults.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["MAIL_FROM", "MAIL_REPLY_TO", "SMTP_HELO"]);
     }
 }

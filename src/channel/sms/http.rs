@@ -6,6 +6,8 @@
 
 mod settings;
 
+pub use settings::{DEFAULT_BODY, HttpSettings};
+
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;

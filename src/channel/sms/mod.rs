@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-pub use http::HttpGateway;
+pub use http::{DEFAULT_BODY, HttpGateway, HttpSettings};
 pub use log::LogGateway;
 pub use segments::{Encoding, Segments, segments};
 
@@ -53,24 +53,4 @@ pub trait SmsGateway: Send + Sync {
     /// Whether the gateway is there, without sending anything: what was seen, or a sentence on
     /// what is wrong.
     fn probe(&self) -> BoxFuture<'_, Result<String, String>>;
-}
-
-/// Gateways that are built, as `SMS_GATEWAY` names them.
-pub const GATEWAYS: &[&str] = &["none", "log", "http"];
-
-/// Checks `SMS_FROM`: up to 15 digits, optionally after `+`, or up to 11 of the letters, digits and
-/// spaces that GSM 03.40 (9.1.2.5) lets a sender have; a sentence on what is wrong otherwise.
-pub fn sender(from: &str) -> Result<(), String> {
-    let digits = from.strip_prefix('+').unwrap_or(from);
-    let number = (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    let name = (1..=11).contains(&from.len())
-        && from
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b" -_.&".contains(&b))
-        && from.trim() == from;
-    if number || name {
-        Ok(())
-    } else {
-        Err("must be a phone number (up to 15 digits, optionally with +) or a name of 1 to 11 letters, digits and spaces".into())
-    }
 }

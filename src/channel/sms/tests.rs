@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -6,11 +5,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::link::{ReasonCode, sample};
+use crate::link::ReasonCode;
 
 fn message() -> Sms {
     Sms {
-        to: sample::phone(),
+        to: Phone::trusted("+447700900123".into()).unwrap(),
         from: "Shop".into(),
         text: "Pay \"now\":\nhttps://pay.example.com/1".into(),
         id: "dlv_1".into(),
@@ -58,30 +57,40 @@ fn answer(status: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+fn settings(url: &str) -> HttpSettings {
+    HttpSettings {
+        url: url.into(),
+        method: "POST".into(),
+        headers: vec![],
+        body: DEFAULT_BODY.into(),
+        message_id: None,
+        success: None,
+        idempotent: false,
+    }
+}
+
 fn configured(
-    url: &str,
-    extra: &[(&str, &str)],
+    settings: HttpSettings,
+    patience: Duration,
 ) -> Result<HttpGateway, Vec<(&'static str, String)>> {
     // reqwest asks for the process's provider; a second test finds it installed
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut settings: HashMap<&str, &str> = extra.iter().copied().collect();
-    settings.insert("SMS_HTTP_URL", url);
-    HttpGateway::with_patience(
-        |name| settings.get(name).map(ToString::to_string),
-        Duration::from_secs(10),
-    )
+    HttpGateway::with_patience(settings, patience)
 }
 
-async fn submit(extra: &[(&str, &str)], answer: Vec<u8>) -> (Outcome, String) {
+async fn submit(change: impl FnOnce(&mut HttpSettings), answer: Vec<u8>) -> (Outcome, String) {
     let (url, requests) = gateway(vec![answer]).await;
-    let outcome = configured(&url, extra).unwrap().submit(&message()).await;
+    let mut settings = settings(&url);
+    change(&mut settings);
+    let gateway = configured(settings, Duration::from_secs(10)).unwrap();
+    let outcome = gateway.submit(&message()).await;
     (outcome, requests.await.unwrap().remove(0))
 }
 
 #[tokio::test]
 async fn the_default_request() {
     let (outcome, request) = submit(
-        &[("SMS_HTTP_MESSAGE_ID", "/messages/0/id")],
+        |it| it.message_id = Some("/messages/0/id".into()),
         answer("201 Created", r#"{"messages":[{"id":17}]}"#),
     )
     .await;
@@ -108,18 +117,18 @@ async fn the_default_request() {
 
 #[tokio::test]
 async fn a_form_with_own_headers() {
-    let extra = [
-        ("SMS_HTTP_METHOD", "PUT"),
-        (
-            "SMS_HTTP_HEADERS",
-            "Authorization: Bearer a:b\n\nContent-Type: application/x-www-form-urlencoded",
-        ),
-        (
-            "SMS_HTTP_BODY",
-            "to={{url to}}&text={{url text}}&raw={{from}}&id={{id}}",
-        ),
-    ];
-    let (outcome, request) = submit(&extra, answer("200 OK", "fine")).await;
+    let change = |it: &mut HttpSettings| {
+        it.method = "PUT".into();
+        it.headers = vec![
+            ("Authorization".into(), "Bearer a:b".into()),
+            (
+                "Content-Type".into(),
+                "application/x-www-form-urlencoded".into(),
+            ),
+        ];
+        it.body = "to={{url to}}&text={{url text}}&raw={{from}}&id={{id}}".into();
+    };
+    let (outcome, request) = submit(change, answer("200 OK", "fine")).await;
     assert!(
         matches!(
             outcome,
@@ -160,85 +169,81 @@ fn told(outcome: &Outcome) -> (&'static str, Option<ReasonCode>) {
     }
 }
 
-/// Settings, answer, what comes of it.
-type Row<'a> = (
-    &'a [(&'a str, &'a str)],
-    Vec<u8>,
-    (&'a str, Option<ReasonCode>),
-);
+/// Whether `/ok` must be `true`, the answer, what comes of it.
+type Row<'a> = (bool, Vec<u8>, (&'a str, Option<ReasonCode>));
 
 #[tokio::test]
 async fn every_answer_has_its_outcome() {
     use ReasonCode::{GatewayAuth, Rejected};
     let huge = format!("{{\"ok\":true,\"x\":\"{}\"}}", "x".repeat(70_000));
-    let ok: &[(&str, &str)] = &[("SMS_HTTP_SUCCESS", "/ok=true")];
     let rows: &[Row] = &[
-        (&[], answer("200 OK", ""), ("sent", None)),
-        (&[], answer("202 Accepted", "not json"), ("sent", None)),
-        (&[], answer("200 OK", &huge), ("sent", None)),
-        (ok, answer("200 OK", r#"{"ok":true}"#), ("sent", None)),
-        (ok, answer("200 OK", r#"{"ok":"true"}"#), ("sent", None)),
+        (false, answer("200 OK", ""), ("sent", None)),
+        (false, answer("202 Accepted", "not json"), ("sent", None)),
+        (false, answer("200 OK", &huge), ("sent", None)),
+        (true, answer("200 OK", r#"{"ok":true}"#), ("sent", None)),
+        (true, answer("200 OK", r#"{"ok":"true"}"#), ("sent", None)),
         (
-            ok,
+            true,
             answer("200 OK", r#"{"ok":false,"error":"no credit"}"#),
             ("unknown", None),
         ),
-        (ok, answer("200 OK", "not json"), ("unknown", None)),
-        (ok, answer("200 OK", &huge), ("unknown", None)),
+        (true, answer("200 OK", "not json"), ("unknown", None)),
+        (true, answer("200 OK", &huge), ("unknown", None)),
         // the status alone decides where nothing else is asked for
         (
-            &[],
+            false,
             b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{".to_vec(),
             ("sent", None),
         ),
         // the answer breaks off behind its head
         (
-            ok,
+            true,
             b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{".to_vec(),
             ("unknown", None),
         ),
         (
-            ok,
+            true,
             answer("400 Bad Request", r#"{"ok":true}"#),
             ("refused", Some(Rejected)),
         ),
         (
-            &[],
+            false,
             answer("302 Found\r\nLocation: http://127.0.0.1:1/", ""),
             ("refused", Some(Rejected)),
         ),
         (
-            &[],
+            false,
             answer("400 Bad Request", "no"),
             ("refused", Some(Rejected)),
         ),
         (
-            &[],
+            false,
             answer("401 Unauthorized", ""),
             ("refused", Some(GatewayAuth)),
         ),
         (
-            &[],
+            false,
             answer("403 Forbidden", ""),
             ("refused", Some(GatewayAuth)),
         ),
         (
-            &[],
+            false,
             answer("404 Not Found", ""),
             ("refused", Some(Rejected)),
         ),
         (
-            &[],
+            false,
             answer("429 Too Many Requests", ""),
             ("later", Some(Rejected)),
         ),
-        (&[], answer("500 Oops", ""), ("unknown", None)),
-        (&[], answer("503 Busy", ""), ("unknown", None)),
-        (&[], vec![], ("unknown", None)),
-        (&[], b"what?\r\n\r\n".to_vec(), ("unknown", None)),
+        (false, answer("500 Oops", ""), ("unknown", None)),
+        (false, answer("503 Busy", ""), ("unknown", None)),
+        (false, vec![], ("unknown", None)),
+        (false, b"what?\r\n\r\n".to_vec(), ("unknown", None)),
     ];
-    for (extra, answer, expected) in rows {
-        let (outcome, _) = submit(extra, answer.clone()).await;
+    for (strict, answer, expected) in rows {
+        let success = strict.then(|| ("/ok".into(), "true".into()));
+        let (outcome, _) = submit(|it| it.success = success, answer.clone()).await;
         assert_eq!(
             told(&outcome),
             *expected,
@@ -252,9 +257,7 @@ async fn every_answer_has_its_outcome() {
 async fn silence_is_unknown_and_a_closed_door_is_not() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let _ = configured(&url, &[]).unwrap();
-    let settings = |name: &str| (name == "SMS_HTTP_URL").then(|| url.clone());
-    let patient = HttpGateway::with_patience(settings, Duration::from_millis(50)).unwrap();
+    let patient = configured(settings(&url), Duration::from_millis(50)).unwrap();
     let outcome = patient.submit(&message()).await;
     assert_eq!(told(&outcome).0, "unknown", "{outcome:?}");
     assert!(patient.probe().await.unwrap().contains("nothing was sent"));
@@ -267,7 +270,7 @@ async fn silence_is_unknown_and_a_closed_door_is_not() {
 #[tokio::test]
 async fn the_number_is_masked_in_the_gateways_words() {
     let (outcome, _) = submit(
-        &[],
+        |_| (),
         answer(
             "400 Bad Request",
             "+447700900123 (447700900123) is\nno mobile",
@@ -280,71 +283,46 @@ async fn the_number_is_masked_in_the_gateways_words() {
     assert_eq!(reason.detail, "HTTP 400 +44***123 (+44***123) is no mobile");
 }
 
-fn faults(url: &str, extra: &[(&str, &str)]) -> Vec<&'static str> {
-    let faults = configured(url, extra).err().unwrap_or_default();
-    faults.into_iter().map(|(name, _)| name).collect()
+fn faults(change: impl FnOnce(&mut HttpSettings)) -> Vec<&'static str> {
+    let mut settings = settings("https://sms.example.com");
+    change(&mut settings);
+    let faults = configured(settings, Duration::from_secs(1)).err();
+    let names = faults.unwrap_or_default().into_iter().map(|(name, _)| name);
+    names.collect()
 }
 
 #[test]
 fn faults_of_the_settings_come_together() {
-    let all = [
-        ("SMS_HTTP_METHOD", "SEND"),
-        ("SMS_HTTP_HEADERS", "no colon"),
-        ("SMS_HTTP_BODY", "{{json nothing}}"),
-        ("SMS_HTTP_MESSAGE_ID", "id"),
-        ("SMS_HTTP_SUCCESS", "/ok"),
-        ("SMS_HTTP_IDEMPOTENT", "maybe"),
+    let all = faults(|it| {
+        it.url = "sms.example.com".into();
+        it.method = "PO ST".into();
+        it.headers = vec![("X".into(), "a\nb".into())];
+        it.body = "{{json nothing}}".into();
+    });
+    let expected = [
+        "SMS_HTTP_URL",
+        "SMS_HTTP_METHOD",
+        "SMS_HTTP_HEADERS",
+        "SMS_HTTP_BODY",
     ];
-    assert_eq!(
-        faults("ftp://x", &all),
-        [
-            "SMS_HTTP_URL",
-            "SMS_HTTP_METHOD",
-            "SMS_HTTP_HEADERS",
-            "SMS_HTTP_BODY",
-            "SMS_HTTP_MESSAGE_ID",
-            "SMS_HTTP_SUCCESS",
-            "SMS_HTTP_IDEMPOTENT"
-        ]
-    );
-    assert_eq!(faults("http://sms.example.com", &[]), ["SMS_HTTP_URL"]);
-    assert_eq!(faults("https://u:p@sms.example.com", &[]), ["SMS_HTTP_URL"]);
-    assert_eq!(faults("", &[]), ["SMS_HTTP_URL"]);
+    assert_eq!(all, expected);
     for body in ["{{#if to}}", "{{too}}", "{{json}}", "{{nohelper to}}"] {
         assert_eq!(
-            faults("https://sms.example.com", &[("SMS_HTTP_BODY", body)]),
+            faults(|it| it.body = body.into()),
             ["SMS_HTTP_BODY"],
             "{body}"
         );
     }
-    assert!(faults("https://sms.example.com", &[]).is_empty());
+    assert!(faults(|_| ()).is_empty());
 }
 
 #[test]
 fn abilities_follow_the_setting() {
-    let abilities = |value| {
-        configured("https://sms.example.com", &[("SMS_HTTP_IDEMPOTENT", value)])
-            .unwrap()
-            .abilities()
-    };
-    assert!(abilities("1").idempotency_window.is_some());
-    assert!(abilities("0").idempotency_window.is_none());
-}
-
-#[test]
-fn senders() {
-    for good in ["Shop", "My Shop", "+447700900123", "72020", "Shop-24"] {
-        assert_eq!(sender(good), Ok(()), "{good}");
-    }
-    for bad in [
-        "",
-        "A very long name",
-        "Käse",
-        " Shop",
-        "+1234567890123456",
-        "a\nb",
-    ] {
-        assert!(sender(bad).is_err(), "{bad}");
+    for idempotent in [true, false] {
+        let mut settings = settings("https://sms.example.com");
+        settings.idempotent = idempotent;
+        let gateway = configured(settings, Duration::from_secs(1)).unwrap();
+        assert_eq!(gateway.abilities().idempotency_window.is_some(), idempotent);
     }
 }
 

@@ -315,6 +315,11 @@ async fn requests_go_where_they_belong() {
         assert!(request.contains("user-agent: paylink/"), "{request}");
     }
     assert!(requests[2].contains(&format!("klarna-idempotency-key: {key}")));
+    assert!(
+        requests[3].contains("content-type: application/json"),
+        "{}",
+        requests[3]
+    );
     // an id that would change the path goes nowhere
     for id in ["", "..", "a/b", "a?b", "a%2fb", "a b"] {
         let end = klarna.read_payment(id).await.unwrap_err();

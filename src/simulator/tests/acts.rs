@@ -286,6 +286,18 @@ async fn where_the_merchant_has_no_page_there_is_one_here() {
         "https://shop.example/no",
         "no page for errors: the one for refusals"
     );
+    let (_, umlaut) = page(
+        &sim,
+        json!({ "back": "https://shop.example/zurück?s={{session_id}}" }),
+    )
+    .await;
+    let got = sim
+        .call(Method::POST, &format!("{umlaut}/back"), None)
+        .await;
+    assert!(
+        got.header("location")
+            .starts_with("https://shop.example/zur%C3%BCck?s=")
+    );
     let (_, bare) = page(&sim, json!({ "success": "" })).await;
     let got = sim.call(Method::POST, &format!("{bare}/pay"), None).await;
     assert!(got.status == 200 && got.text.contains("Paid"));

@@ -98,7 +98,7 @@ async fn what_a_session_cannot_be_made_of_is_refused() {
             "options.payment_method_category",
         ),
         (
-            json!({ "payment_session_url": hosted, "options": { "purchase_type": "buy" } }),
+            json!({ "payment_session_url": hosted, "options": { "purchase_type": "GIVE" } }),
             "options.purchase_type",
         ),
         (
@@ -132,7 +132,7 @@ async fn what_a_session_cannot_be_made_of_is_refused() {
     let good = json!({
         "payment_session_url": hosted, "unheard_of": 1, "profile_id": null,
         "merchant_urls": { "success": "", "back": null, "status_update": "http://127.0.0.1:1/s/{{session_id}}" },
-        "options": { "payment_method_categories": ["pay_later"], "logo_url": "https://shop.example/l.png" },
+        "options": { "payment_method_categories": ["pay_later"], "purchase_type": "buy", "logo_url": "https://shop.example/l.png" },
     });
     assert_eq!(sim.post("/hpp/v1/sessions", &good).await.status, 201);
     sim.running.stop().await;

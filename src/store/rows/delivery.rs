@@ -83,7 +83,7 @@ impl TryFrom<((DeliveryRow, ProgressRow), &Vault)> for Delivery {
         let of = Of(&row.id);
         let to = of.open(vault, "delivery.recipient", &row.recipient)?;
         let to = match of.some("delivery.channel", Channel::from_word(&row.channel))? {
-            Channel::Email => Email::trusted(to).map(Recipient::Email),
+            Channel::Email => Some(Recipient::Email(Email::trusted(to))),
             Channel::Sms => Phone::trusted(to).map(Recipient::Sms),
         };
         let reason = match (progress.reason_code, progress.reason_detail) {

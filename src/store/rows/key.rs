@@ -13,7 +13,7 @@ pub(in crate::store) struct KeyRow {
     pub id: String,
     pub name: String,
     pub role: String,
-    pub store: Option<String>,
+    pub store: String,
     pub mode: String,
     pub hash: Vec<u8>,
     pub expires_at: Option<i64>,

@@ -172,7 +172,7 @@ macro_rules! address {
                 }
             }
             fn address(self, of: Of<'_>) -> Result<Address, Corrupt> {
-                let email = self.email.map(|it| of.some("link.personal", Email::trusted(it)));
+                let email = self.email.map(|it| Ok::<_, Corrupt>(Email::trusted(it)));
                 let phone = self.phone.map(|it| of.some("link.personal", Phone::trusted(it)));
                 Ok(Address {
                     $($field: self.$field,)+

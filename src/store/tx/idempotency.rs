@@ -19,10 +19,10 @@ pub struct Kept {
     pub fingerprint: [u8; 32],
     /// The link that the request made.
     pub link: Option<LinkId>,
-    /// HTTP status of the first answer; absent until it was given.
-    pub status: Option<u16>,
-    /// Body of the first answer, where the resource alone does not say it.
-    pub body: Option<String>,
+    /// The kind of the first answer, a word of the verb's own; absent until it was given.
+    pub answer: Option<String>,
+    /// What else the request made, by its id.
+    pub resource: Option<String>,
     /// When it came.
     pub at: Timestamp,
 }
@@ -32,7 +32,7 @@ type Row = (
     String,
     Vec<u8>,
     Option<String>,
-    Option<i64>,
+    Option<String>,
     Option<String>,
     i64,
 );
@@ -47,8 +47,8 @@ impl Tx<'_> {
                     idempotency::key.eq(&kept.key),
                     idempotency::fingerprint.eq(&kept.fingerprint[..]),
                     idempotency::link.eq(kept.link.map(|it| it.to_string())),
-                    idempotency::status.eq(kept.status.map(i64::from)),
-                    idempotency::body.eq(&kept.body),
+                    idempotency::answer.eq(&kept.answer),
+                    idempotency::resource.eq(&kept.resource),
                     idempotency::at.eq(micros(kept.at)),
                 ))
                 .execute(conn)
@@ -60,7 +60,7 @@ impl Tx<'_> {
     pub fn idempotency(&mut self, scope: &str, key: &str) -> Result<Option<Kept>, StoreError> {
         let row: Option<Row> =
             self.sql(|conn| idempotency::table.find((scope, key)).first(conn).optional())?;
-        let Some((scope, key, fingerprint, link, status, body, at)) = row else {
+        let Some((scope, key, fingerprint, link, answer, resource, at)) = row else {
             return Ok(None);
         };
         let of = Of(&key);
@@ -68,39 +68,45 @@ impl Tx<'_> {
         let kept = Kept {
             fingerprint: of.some("idempotency.fingerprint", fingerprint)?,
             link: link.map(|it| of.id("idempotency.link", &it)).transpose()?,
-            status: status
-                .map(|it| of.small("idempotency.status", it))
-                .transpose()?,
+            answer,
             at: of.time("idempotency.at", at)?,
-            body,
+            resource,
             scope,
             key: key.clone(),
         };
         Ok(Some(kept))
     }
 
-    /// Remembers the first answer.
+    /// Remembers the kind of the first answer; one that is remembered already stands.
     pub fn settle_idempotency(
         &mut self,
         scope: &str,
         key: &str,
-        status: u16,
-        body: Option<&str>,
+        answer: &str,
     ) -> Result<(), StoreError> {
         self.sql(|conn| {
-            diesel::update(idempotency::table.find((scope, key)))
-                .set((
-                    idempotency::status.eq(i64::from(status)),
-                    idempotency::body.eq(body),
-                ))
-                .execute(conn)
+            diesel::update(
+                idempotency::table
+                    .find((scope, key))
+                    .filter(idempotency::answer.is_null()),
+            )
+            .set(idempotency::answer.eq(answer))
+            .execute(conn)
         })?;
         Ok(())
     }
 
-    /// Forgets a request whose first answer was "not now": its repeat is a new one.
-    pub fn forget_idempotency(&mut self, scope: &str, key: &str) -> Result<(), StoreError> {
-        self.sql(|conn| diesel::delete(idempotency::table.find((scope, key))).execute(conn))?;
+    /// Forgets a request whose first answer is "not now": its repeat is a new one. One that was
+    /// answered before keeps its row.
+    pub fn forget_unanswered(&mut self, scope: &str, key: &str) -> Result<(), StoreError> {
+        self.sql(|conn| {
+            diesel::delete(
+                idempotency::table
+                    .find((scope, key))
+                    .filter(idempotency::answer.is_null()),
+            )
+            .execute(conn)
+        })?;
         Ok(())
     }
 

@@ -43,16 +43,16 @@ impl Tx<'_> {
         let birth = BirthRow::of(link, &shared.vault, &shared.random);
         let life = LifeRow::of(link);
         let stage = StageColumns::of(link, &shared.vault, &shared.random);
-        let live = (exclusive && !link.stage.status().is_final())
+        let alone = (exclusive && !link.stage.status().is_final())
             .then(|| live_reference(&link.store, &link.sale.reference));
         self.sql(|conn| {
             diesel::insert_into(link::table)
-                .values((&birth, &life, &stage, link::live_reference.eq(live)))
+                .values((&birth, &life, &stage, link::live_reference.eq(alone)))
                 .execute(conn)
         })?;
         self.deliveries = Some((link.id, Vec::new()));
         self.insert_token(token_hash, link.id, 1)?;
-        self.index(link, search::at_birth(link))?;
+        self.index(link, &search::at_birth(link))?;
         self.index_life(link)
     }
 

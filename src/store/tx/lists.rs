@@ -81,6 +81,9 @@ pub struct Listed {
     pub next: Option<Cursor>,
 }
 
+/// Links of one page at most.
+const MOST: u32 = 1000;
+
 type Boxed<'a> = link::BoxedQuery<'a, MultiBackend>;
 
 /// Everything but the question and the page.
@@ -147,16 +150,16 @@ impl Tx<'_> {
         cursor: Option<&Cursor>,
         limit: u32,
     ) -> Result<Listed, StoreError> {
-        let limit = limit.max(1) as usize;
+        let limit = limit.clamp(1, MOST);
         let mut links = match &filter.q {
             None => {
-                let query = paged(narrowed(filter), cursor).limit(limit as i64 + 1);
+                let query = paged(narrowed(filter), cursor).limit(i64::from(limit) + 1);
                 self.listed(query)?
             }
-            Some(question) => self.found(question, filter, cursor, limit + 1)?,
+            Some(question) => self.found(question, filter, cursor, limit as usize + 1)?,
         };
-        let more = links.len() > limit;
-        links.truncate(limit);
+        let more = links.len() > limit as usize;
+        links.truncate(limit as usize);
         let next = links.last().filter(|_| more).map(|last| Cursor {
             created_at: micros(last.created_at),
             id: last.id.to_string(),
@@ -270,7 +273,7 @@ impl Tx<'_> {
         let mut query = lookup::table
             .filter(lookup::hash.eq(hash))
             .order((lookup::created_at.desc(), lookup::link.desc()))
-            .limit(batch as i64)
+            .limit(i64::try_from(batch).unwrap_or(i64::MAX))
             .select((lookup::created_at, lookup::link))
             .into_boxed();
         if let Some(cursor) = cursor {

@@ -15,7 +15,7 @@ impl Tx<'_> {
     pub(in crate::store) fn index(
         &mut self,
         link: &Link,
-        terms: Vec<Term>,
+        terms: &[Term],
     ) -> Result<(), StoreError> {
         let vault = &self.shared.vault;
         let rows = terms.iter().map(|term| search::row(link, term, vault));
@@ -28,7 +28,7 @@ impl Tx<'_> {
         if let Some((_, known)) = self.indexed.iter().find(|(id, _)| *id == link.id) {
             terms.retain(|term| !known.contains(term));
         }
-        self.index(link, terms)
+        self.index(link, &terms)
     }
 
     /// The same where only the link's id is at hand.

@@ -11,4 +11,5 @@ pub(super) mod keys;
 pub(super) mod links;
 pub(super) mod lists;
 pub(super) mod lookups;
+pub(super) mod outbox;
 pub(super) mod tokens;

@@ -4,7 +4,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::sample_mail;
 use crate::channel::Outcome;
 use crate::channel::mail::{Mail, Unwritable, compose};
-use crate::link::{ReasonCode, sample};
+use crate::link::{Email, ReasonCode};
 
 fn written(mail: &Mail) -> String {
     let from = "Shop <pay@example.com>".parse().unwrap();
@@ -198,14 +198,14 @@ fn nothing_smuggles_a_line() {
         ),
         (
             Mail {
-                to: sample::email("jö@example.com"),
+                to: Email::trusted("jö@example.com".into()),
                 ..mail()
             },
             Unwritable::Recipient,
         ),
         (
             Mail {
-                to: sample::email("a@example.com>\r\nDATA"),
+                to: Email::trusted("a@example.com>\r\nDATA".into()),
                 ..mail()
             },
             Unwritable::Recipient,

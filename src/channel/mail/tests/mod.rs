@@ -4,11 +4,11 @@ mod server;
 mod sessions;
 
 use crate::channel::mail::Mail;
-use crate::link::sample;
+use crate::link::Email;
 
 fn sample_mail() -> Mail {
     Mail {
-        to: sample::email("jo@example.com"),
+        to: Email::trusted("jo@example.com".into()),
         subject: "Betala din beställning SO-10442".into(),
         text: "Hej!\n.\n..två\nhttps://pay.example.com/1\n".into(),
         html: "<p>Hej!</p>\n<img src=\"cid:qr@paylink\">\n".into(),

@@ -1,4 +1,4 @@
-//! The `SMS_HTTP_*` settings: parsed once, all faults together.
+//! The `SMS_HTTP_*` settings as a client, headers and a template; all faults together.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,95 +6,79 @@ use std::time::Duration;
 use handlebars::{Context, Handlebars, Helper, Output, RenderContext, RenderErrorReason};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::{CONNECT, HttpGateway, PATIENCE, Success};
 
-const DEFAULT_BODY: &str =
+/// What the settings say of an HTTP gateway, parsed.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// `SMS_HTTP_URL`; a secret, since gateways put tokens there.
+    pub url: SecretString,
+    /// `SMS_HTTP_METHOD`
+    pub method: String,
+    /// `SMS_HTTP_HEADERS`: names and values.
+    pub headers: Vec<(String, SecretString)>,
+    /// `SMS_HTTP_BODY`, Handlebars; see [`DEFAULT_BODY`].
+    pub body: String,
+    /// `SMS_HTTP_MESSAGE_ID`: JSON pointer to the gateway's name for a message.
+    pub message_id: Option<String>,
+    /// `SMS_HTTP_SUCCESS`: JSON pointer and the value that means success.
+    pub success: Option<(String, String)>,
+    /// `SMS_HTTP_IDEMPOTENT`
+    pub idempotent: bool,
+}
+
+/// The body where the settings name none (`contract.md`, Settings).
+pub const DEFAULT_BODY: &str =
     r#"{"to":{{json to}},"from":{{json from}},"text":{{json text}},"id":{{json id}}}"#;
 
 impl HttpGateway {
-    /// Reads the gateway's settings through `setting` (an empty value counts as absent); each fault
-    /// is a setting's name and a sentence that says what would be right.
-    pub fn new(
-        setting: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, Vec<(&'static str, String)>> {
-        Self::with_patience(setting, PATIENCE)
+    /// A gateway as the settings describe it. Each fault is a setting's name and a sentence on what
+    /// would be right; never a secret.
+    pub fn new(settings: HttpSettings) -> Result<Self, Vec<(&'static str, String)>> {
+        Self::with_patience(settings, PATIENCE)
     }
 
     /// As [`HttpGateway::new`], waiting `patience` for an answer.
     pub(in super::super) fn with_patience(
-        setting: impl Fn(&str) -> Option<String>,
+        settings: HttpSettings,
         patience: Duration,
     ) -> Result<Self, Vec<(&'static str, String)>> {
-        let setting = |name: &str| setting(name).filter(|value| !value.trim().is_empty());
         let mut faults = Vec::new();
-        let mut or_fault = Faults(&mut faults);
-        let url = or_fault.take("SMS_HTTP_URL", url(setting("SMS_HTTP_URL")));
-        let method = or_fault.take(
-            "SMS_HTTP_METHOD",
-            method(setting("SMS_HTTP_METHOD").as_deref()),
-        );
-        let headers = or_fault.take(
-            "SMS_HTTP_HEADERS",
-            headers(&setting("SMS_HTTP_HEADERS").unwrap_or_default()),
-        );
-        let body = setting("SMS_HTTP_BODY").unwrap_or_else(|| DEFAULT_BODY.into());
-        let templates = or_fault.take("SMS_HTTP_BODY", templates(&body));
-        let message_id = or_fault.take(
-            "SMS_HTTP_MESSAGE_ID",
-            setting("SMS_HTTP_MESSAGE_ID")
-                .as_deref()
-                .map(pointer)
-                .transpose(),
-        );
-        let success = or_fault.take(
-            "SMS_HTTP_SUCCESS",
-            setting("SMS_HTTP_SUCCESS")
-                .as_deref()
-                .map(success)
-                .transpose(),
-        );
-        let idempotent = or_fault.take(
-            "SMS_HTTP_IDEMPOTENT",
-            switch(setting("SMS_HTTP_IDEMPOTENT").as_deref()),
-        );
-        let client = or_fault.take(
-            "SMS_HTTP_URL",
-            client(patience).map_err(|cause| format!("no HTTP client could be made: {cause}")),
-        );
-        match (
-            url, method, headers, templates, message_id, success, idempotent, client,
-        ) {
-            (
-                Some(url),
-                Some(method),
-                Some(headers),
-                Some(templates),
-                Some(message_id),
-                Some(success),
-                Some(idempotent),
-                Some(client),
-            ) => Ok(Self {
-                client,
-                method,
-                url,
-                headers,
-                templates,
-                message_id,
-                success,
-                idempotent,
-            }),
-            _ => Err(faults),
-        }
-    }
-}
-
-struct Faults<'a>(&'a mut Vec<(&'static str, String)>);
-
-impl Faults<'_> {
-    fn take<T>(&mut self, name: &'static str, read: Result<T, String>) -> Option<T> {
-        read.map_err(|sentence| self.0.push((name, sentence))).ok()
+        let mut or_fault = |name, sentence| faults.push((name, sentence));
+        let url = Url::parse(settings.url.expose_secret())
+            .map_err(|cause| or_fault("SMS_HTTP_URL", format!("is not a URL: {cause}")));
+        let method = Method::from_bytes(settings.method.as_bytes())
+            .map_err(|_| or_fault("SMS_HTTP_METHOD", "must be POST or PUT".into()));
+        let headers =
+            headers(&settings.headers).map_err(|sentence| or_fault("SMS_HTTP_HEADERS", sentence));
+        let templates =
+            templates(&settings.body).map_err(|sentence| or_fault("SMS_HTTP_BODY", sentence));
+        let client = client(patience).map_err(|cause| {
+            or_fault(
+                "SMS_HTTP_URL",
+                format!("no HTTP client could be made: {cause}"),
+            );
+        });
+        let (Ok(url), Ok(method), Ok(headers), Ok(templates), Ok(client)) =
+            (url, method, headers, templates, client)
+        else {
+            return Err(faults);
+        };
+        Ok(Self {
+            client,
+            method,
+            url,
+            headers,
+            templates,
+            message_id: settings.message_id,
+            success: settings
+                .success
+                .map(|(pointer, value)| Success { pointer, value }),
+            idempotent: settings.idempotent,
+        })
     }
 }
 
@@ -112,47 +96,13 @@ fn client(patience: Duration) -> Result<Client, reqwest::Error> {
         .build()
 }
 
-fn url(value: Option<String>) -> Result<Url, String> {
-    let value = value.ok_or("is required with SMS_GATEWAY=http")?;
-    let url = Url::parse(value.trim()).map_err(|cause| format!("is not a URL: {cause}"))?;
-    let loopback = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    match url.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        _ => return Err("must be https (http only on loopback)".into()),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not hold credentials; put them into SMS_HTTP_HEADERS".into());
-    }
-    Ok(url)
-}
-
-fn method(value: Option<&str>) -> Result<Method, String> {
-    match value.map(str::trim) {
-        None | Some("POST") => Ok(Method::POST),
-        Some("PUT") => Ok(Method::PUT),
-        Some("PATCH") => Ok(Method::PATCH),
-        Some("GET") => Ok(Method::GET),
-        Some(_) => Err("must be POST (default), PUT, PATCH or GET".into()),
-    }
-}
-
-fn headers(lines: &str) -> Result<HeaderMap, String> {
+fn headers(lines: &[(String, SecretString)]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    for (line, number) in lines.lines().zip(1..) {
-        if line.trim().is_empty() {
-            continue;
-        }
+    for (name, value) in lines {
         // the value is not repeated in the sentence: it is often a password
-        let wrong = || format!("line {number} must be `Name: value`");
-        let (name, value) = line.split_once(':').ok_or_else(wrong)?;
-        let name: HeaderName = name.trim().parse().map_err(|_| wrong())?;
-        let mut value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+        let wrong = || "must be `Name: value` on each line".to_owned();
+        let name: HeaderName = name.parse().map_err(|_| wrong())?;
+        let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| wrong())?;
         value.set_sensitive(true);
         headers.append(name, value);
     }
@@ -219,33 +169,4 @@ fn url_helper(
     }
     out.write(&encoded)?;
     Ok(())
-}
-
-fn pointer(value: &str) -> Result<String, String> {
-    let value = value.trim();
-    if value.starts_with('/') {
-        Ok(value.into())
-    } else {
-        Err("must be a JSON pointer, like /messages/0/id".into())
-    }
-}
-
-fn success(value: &str) -> Result<Success, String> {
-    value
-        .trim()
-        .split_once('=')
-        .filter(|(pointer, _)| pointer.starts_with('/'))
-        .map(|(pointer, value)| Success {
-            pointer: pointer.into(),
-            value: value.into(),
-        })
-        .ok_or_else(|| "must be /pointer=value, like /messages/0/status=0".into())
-}
-
-fn switch(value: Option<&str>) -> Result<bool, String> {
-    match value.map(str::trim) {
-        None | Some("0" | "false" | "no") => Ok(false),
-        Some("1" | "true" | "yes") => Ok(true),
-        Some(_) => Err("must be 1 (the same id may be posted again safely) or 0".into()),
-    }
 }

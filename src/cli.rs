@@ -1,1 +1,0 @@
-//! The command line: parse, build, run, report; exit codes.

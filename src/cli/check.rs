@@ -1,0 +1,78 @@
+//! `paylink check`: tries everything that is configured and prints a table.
+
+use serde_json::json;
+
+use super::{Failure, environment, log, serve};
+use crate::check::{self, Seen};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::klarna::Klarna;
+use crate::random::Random;
+
+pub(super) async fn check(session: bool, as_json: bool) -> Result<(), Failure> {
+    let config = Config::from_env(&environment)?;
+    log::begin(&config.base.log);
+    let (clock, random) = (Clock::system(), Random::os());
+    let mut table = Table {
+        as_json,
+        good: true,
+    };
+    let vault = serve::vault(&config.base, &random)?;
+    let store = serve::open_store(
+        &config.base,
+        Some(vault.clone()),
+        serve::Holding::Beside,
+        clock.clone(),
+    )
+    .await;
+    table.row(
+        "database",
+        match &store {
+            Ok(store) => check::database(store).await,
+            Err(failure) => Err(failure.line()),
+        },
+    );
+    let klarna = Klarna::new(serve::klarna(&config), clock.clone(), random.clone())
+        .map_err(|error| Failure::failed("the client of Klarna cannot be made", &error))?;
+    table.row("klarna", check::klarna(&klarna).await);
+    match serve::mailer(&config)? {
+        Some(mailer) => table.row("mail", check::mail(&mailer).await),
+        None => table.row("mail", Ok("not configured (SMTP_URL)".into())),
+    }
+    match serve::gateway(&config)? {
+        Some(gateway) => table.row("sms", check::sms(gateway.as_ref()).await),
+        None => table.row("sms", Ok("not configured (SMS_GATEWAY)".into())),
+    }
+    let http = serve::http_client()?;
+    table.row(
+        "public url",
+        check::public_url(&http, &config.public_url).await,
+    );
+    if session {
+        let seen = check::session(&klarna, &http, &vault, &config, clock.now(), &random).await;
+        table.row("session", seen);
+    }
+    if table.good {
+        Ok(())
+    } else {
+        Err(Failure::Said)
+    }
+}
+
+struct Table {
+    as_json: bool,
+    good: bool,
+}
+
+impl Table {
+    fn row(&mut self, what: &str, seen: Seen) {
+        let ok = seen.is_ok();
+        self.good &= ok;
+        let saw = seen.unwrap_or_else(|missing| missing);
+        if self.as_json {
+            println!("{}", json!({"what": what, "ok": ok, "saw": saw}));
+        } else {
+            println!("{:<4}  {what:<10}  {saw}", if ok { "ok" } else { "FAIL" });
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! `paylink migrate`.
+
+use super::{Failure, environment, log, serve};
+use crate::clock::Clock;
+use crate::config::{Base, Needs};
+
+pub(super) async fn migrate() -> Result<(), Failure> {
+    let base = Base::from_env(&environment, Needs::Database)?;
+    log::begin(&base.log);
+    let store = serve::open_store(&base, None, serve::Holding::Serving, Clock::system()).await?;
+    let migrated = store
+        .migrate()
+        .await
+        .map_err(|error| Failure::failed("the schema could not be brought up to date", &error))?;
+    println!("{migrated}");
+    Ok(())
+}

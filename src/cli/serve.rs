@@ -1,0 +1,396 @@
+//! `paylink serve` and `paylink worker`: the rooms put together in the one place that knows them
+//! all. The demo and the tests start the very same service.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::TaskTracker;
+
+use super::{Failure, environment, log};
+use crate::channel::mail::{MailSettings, Mailer, Security, Server};
+use crate::channel::sms::{HttpGateway, HttpSettings, LogGateway, SmsGateway};
+use crate::clock::Clock;
+use crate::config::{self, Base, Config};
+use crate::flow::{self, House, Parts};
+use crate::klarna::{AllowedHost, Klarna, KlarnaSettings, LinkSource};
+use crate::link::{Defaults, Email};
+use crate::random::Random;
+use crate::secret::Vault;
+use crate::secret::key_file::KeyFile;
+use crate::store::{OpenError, Store};
+use crate::templates::{Brand, Templates};
+use crate::{web, worker};
+
+pub use crate::store::Holding;
+
+/// A stop ends within this time, whatever is under way (failure-model, process).
+const GRACE: Duration = Duration::from_secs(25);
+/// Of which the answers to requests get at most this much.
+const ANSWERS: Duration = Duration::from_secs(10);
+
+/// What a service leaves out.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Do the background work in this process.
+    pub worker: bool,
+    /// Bring the schema up to date first.
+    pub migrate: bool,
+}
+
+/// A running service.
+pub struct Service {
+    web: web::Running,
+    worker: Option<worker::Worker>,
+    house: House,
+}
+
+impl Service {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.web.addr()
+    }
+
+    /// The rooms, for tests that run the worker by hand.
+    pub fn house(&self) -> &House {
+        &self.house
+    }
+
+    /// Takes nothing new, finishes what is under way, at most 25 s.
+    pub async fn stop(self) {
+        let begun = tokio::time::Instant::now();
+        self.web.stop(ANSWERS).await;
+        if let Some(worker) = self.worker {
+            worker.stop(GRACE.saturating_sub(begun.elapsed())).await;
+        }
+    }
+}
+
+/// Puts the rooms together and starts them; the socket accepts when this answers.
+///
+/// # Errors
+/// `Usage` for what is wrong with the configuration, `Failed` for what could not be had.
+pub async fn start(
+    mut config: Config,
+    clock: Clock,
+    random: Random,
+    options: Options,
+) -> Result<Service, Failure> {
+    super::choose_cryptography();
+    // bound first: where the public URL is the listen address, it is known only now
+    let listener = TcpListener::bind(config.listen)
+        .map_err(|error| Failure::failed(&format!("cannot listen on {}", config.listen), &error))?;
+    let addr = listener
+        .local_addr()
+        .map_err(|error| Failure::failed("the system does not say where it listens", &error))?;
+    config.bound(addr);
+    let house = house(&config, clock, random, options.migrate).await?;
+    let worker = options.worker.then(|| worker::start(house.clone()));
+    let settings = web::WebSettings {
+        public_url: config.public_url.clone(),
+        worker: options.worker,
+    };
+    let web = web::start(listener, settings, house.clone())
+        .map_err(|error| Failure::failed("the web server could not start", &error))?;
+    Ok(Service { web, worker, house })
+}
+
+/// The secret that everything is sealed and derived from.
+pub(super) fn vault(base: &Base, random: &Random) -> Result<Vault, Failure> {
+    if let Some(secret) = &base.secret {
+        return Ok(Vault::new(secret.bytes()));
+    }
+    let path = base
+        .database
+        .key_file()
+        .ok_or_else(|| Failure::Usage(vec!["PAYLINK_SECRET is missing with PostgreSQL".into()]))?;
+    let file = KeyFile::open_or_create(&path, random)
+        .map_err(|error| Failure::failed("the key file cannot be used", &error))?;
+    if file.created {
+        eprintln!(
+            "paylink: made {}: without it the database cannot be read; keep a copy apart from the database",
+            file.path.display()
+        );
+    }
+    Ok(Vault::new(file.key.bytes()))
+}
+
+/// Opens the ledger.
+pub(super) async fn open_store(
+    base: &Base,
+    vault: Option<Vault>,
+    holding: Holding,
+    clock: Clock,
+) -> Result<Store, Failure> {
+    let database = crate::store::Database {
+        url: base.database.url.expose_secret().to_owned(),
+        connections: usize::try_from(base.database.connections).unwrap_or(1),
+    };
+    // what only brings the schema up to date seals nothing
+    let vault = vault.unwrap_or_else(|| Vault::new(&[0; 32]));
+    Store::open(&database, holding, vault, clock, Random::os())
+        .await
+        .map_err(|error| match error {
+            OpenError::Held(_) | OpenError::Unsupported(_) => {
+                Failure::Usage(vec![error.to_string()])
+            }
+            OpenError::Unusable(_) => Failure::Failed(error.to_string()),
+        })
+}
+
+async fn house(
+    config: &Config,
+    clock: Clock,
+    random: Random,
+    migrate: bool,
+) -> Result<House, Failure> {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let templates = templates(config)?;
+    let mailer = mailer(config)?;
+    let sms = gateway(config)?;
+    let vault = vault(&config.base, &random)?;
+    let klarna = Klarna::new(klarna(config), clock.clone(), random.clone())
+        .map_err(|error| Failure::failed("the client of Klarna cannot be made", &error))?;
+    let store = open_store(
+        &config.base,
+        Some(vault.clone()),
+        Holding::Serving,
+        clock.clone(),
+    )
+    .await?;
+    if migrate {
+        let migrated = store.migrate().await.map_err(|error| {
+            Failure::failed("the schema could not be brought up to date", &error)
+        })?;
+        tracing::info!("{migrated}");
+    }
+    let lease = store.lease();
+    let settings = settings(config, &templates);
+    // the metadata of phone numbers takes 0.1 s to read: off the path of the first request
+    tokio::task::spawn_blocking(crate::link::warm);
+    Ok(House::new(Parts {
+        store,
+        klarna,
+        templates,
+        mailer,
+        sms,
+        clock,
+        random,
+        vault,
+        settings,
+        runtime: tokio::runtime::Handle::current(),
+        tasks: TaskTracker::new(),
+        lease,
+    }))
+}
+
+fn templates(config: &Config) -> Result<Templates, Failure> {
+    let merchant = &config.merchant;
+    let time_zone = jiff::tz::TimeZone::get(&config.defaults.time_zone)
+        .map_err(|error| Failure::failed("DEFAULT_TIME_ZONE", &error))?;
+    let brand = Brand {
+        merchant: merchant.name.clone(),
+        support: merchant.support.clone(),
+        terms_url: merchant.terms_url.to_string(),
+        logo_url: merchant.logo_url.as_ref().map(ToString::to_string),
+        time_zone,
+    };
+    Templates::load(config.templates_dir.as_deref(), brand)
+        .map_err(|faults| Failure::Usage(faults.iter().map(ToString::to_string).collect()))
+}
+
+pub(super) fn mailer(config: &Config) -> Result<Option<Mailer>, Failure> {
+    let Some(smtp) = &config.smtp else {
+        return Ok(None);
+    };
+    let person = |mailbox: &config::Mailbox| (mailbox.name.clone(), mailbox.address.clone());
+    MailSettings::new(Server {
+        host: smtp.host.clone(),
+        port: smtp.port,
+        security: match smtp.tls {
+            config::SmtpTls::Implicit => Security::Implicit,
+            config::SmtpTls::Required => Security::Required,
+            config::SmtpTls::Opportunistic => Security::Opportunistic,
+            config::SmtpTls::None => Security::None,
+        },
+        credentials: smtp.credentials.clone(),
+        helo: smtp.helo.clone(),
+        from: person(&smtp.from),
+        reply_to: smtp.reply_to.as_ref().map(person),
+    })
+    .map(|settings| Some(Mailer::new(settings)))
+    .map_err(|faults| usage(&faults))
+}
+
+fn usage(faults: &[(&'static str, String)]) -> Failure {
+    Failure::Usage(
+        faults
+            .iter()
+            .map(|(setting, sentence)| format!("{setting} {sentence}"))
+            .collect(),
+    )
+}
+
+pub(super) fn gateway(config: &Config) -> Result<Option<Arc<dyn SmsGateway>>, Failure> {
+    match &config.sms {
+        config::Sms::None => Ok(None),
+        config::Sms::Log { .. } => Ok(Some(Arc::new(LogGateway))),
+        config::Sms::Http(http) => HttpGateway::new(HttpSettings {
+            url: http.url.clone(),
+            method: http.method.to_owned(),
+            headers: http.headers.clone(),
+            body: http.body.clone(),
+            message_id: http.message_id.clone(),
+            success: http.success.clone(),
+            idempotent: http.idempotent,
+        })
+        .map(|gateway| Some(Arc::new(gateway) as Arc<dyn SmsGateway>))
+        .map_err(|faults| usage(&faults)),
+    }
+}
+
+pub(super) fn klarna(config: &Config) -> KlarnaSettings {
+    let klarna = &config.klarna;
+    let public = url::Url::parse(&config.public_url);
+    KlarnaSettings {
+        hosts: klarna
+            .hosts
+            .iter()
+            .filter_map(|it| match it.port {
+                Some(port) => AllowedHost::parse(&format!("{}:{port}", it.host)),
+                None => AllowedHost::parse(&it.host),
+            })
+            .collect(),
+        source: match klarna.source {
+            config::LinkSource::Redirect => LinkSource::Redirect,
+            config::LinkSource::Qr => LinkSource::Qr,
+        },
+        creates_per_second: klarna.creates_per_second,
+        terms_url: config.merchant.terms_url.to_string(),
+        public_url: config.public_url.clone(),
+        telesales: klarna.channel_telesales.clone(),
+        in_store: klarna.channel_in_store.clone(),
+        validation_url: public.is_ok_and(|url| KlarnaSettings::can_validate(&url)),
+        ..KlarnaSettings::new(
+            klarna.base.clone(),
+            klarna.username.expose_secret().to_owned(),
+            klarna.password.clone(),
+        )
+    }
+}
+
+/// The client for pages and our own public URL: follows nothing, trusts what the system trusts.
+pub(super) fn http_client() -> Result<reqwest::Client, Failure> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(10))
+        .build()
+        .map_err(|error| Failure::failed("no HTTP client can be made", &error))
+}
+
+fn settings(config: &Config, templates: &Templates) -> flow::Settings {
+    let defaults = &config.defaults;
+    let mail_domain = config.smtp.as_ref().map_or("localhost", |smtp| {
+        let address = &smtp.from.address;
+        address
+            .rsplit_once('@')
+            .map_or("localhost", |(_, domain)| domain)
+    });
+    flow::Settings {
+        mode: config.mode,
+        defaults: Defaults {
+            country: defaults.country.clone(),
+            currency: defaults.currency.clone(),
+            locale: defaults.locale.clone(),
+            line_kind: defaults.line_kind,
+            line_name: defaults.line_name.clone(),
+            tax_rate: defaults.tax_rate,
+            markets: config.klarna.markets.clone(),
+            sms_countries: config.sms_countries.clone(),
+            email: config.smtp.is_some(),
+            sms: !matches!(config.sms, config::Sms::None),
+            loopback: config.klarna.loopback,
+            templates: templates.known(),
+        },
+        sms_from: match &config.sms {
+            config::Sms::None => String::new(),
+            config::Sms::Log { from } => from.clone(),
+            config::Sms::Http(http) => http.from.clone(),
+        },
+        mail_domain: mail_domain.to_owned(),
+        mail_unknown: match config.smtp.as_ref().map(|smtp| smtp.unknown) {
+            Some(config::MailUnknown::ResendOnce) => flow::MailUnknown::ResendOnce,
+            Some(config::MailUnknown::Ask) | None => flow::MailUnknown::Ask,
+        },
+        limits: flow::Limits {
+            agent_links_per_hour: config.limits.agent_links_per_hour,
+            tablet_links_per_hour: config.limits.tablet_links_per_hour,
+            integrator_links_per_hour: config.limits.integrator_links_per_hour,
+            sms_per_minute: config.limits.recipient_sms_per_minute,
+            sms_per_day: config.limits.recipient_sms_per_day,
+            mails_per_day: config.limits.recipient_mails_per_day,
+        },
+        patience: PATIENCE,
+        operator: config
+            .operator_email
+            .as_deref()
+            .and_then(|address| Email::parse(address).ok()),
+    }
+}
+
+/// How long a caller waits for Klarna before the answer is "accepted" (`contract.md`, Creating).
+const PATIENCE: Duration = Duration::from_secs(4);
+
+pub(super) async fn serve(worker: bool, migrate: bool) -> Result<(), Failure> {
+    let config = Config::from_env(&environment)?;
+    log::begin(&config.base.log);
+    if !worker && config.base.database.sqlite_file.is_some() {
+        return Err(Failure::Usage(vec![
+            "--no-worker leaves the work to other processes, and SQLite is served by one: leave it out or use PostgreSQL".into(),
+        ]));
+    }
+    let options = Options { worker, migrate };
+    let service = start(config, Clock::system(), Random::os(), options).await?;
+    println!("listening on http://{}", service.addr());
+    until_told().await;
+    tracing::info!("stopping: nothing new is taken, what is under way is finished");
+    service.stop().await;
+    Ok(())
+}
+
+pub(super) async fn worker(migrate: bool) -> Result<(), Failure> {
+    let config = Config::from_env(&environment)?;
+    log::begin(&config.base.log);
+    if config.base.database.sqlite_file.is_some() {
+        return Err(Failure::Usage(vec![
+            "paylink worker needs PostgreSQL: with SQLite, paylink serve does the background work itself".into(),
+        ]));
+    }
+    let house = house(&config, Clock::system(), Random::os(), migrate).await?;
+    let worker = worker::start(house.clone());
+    tracing::info!("the worker works");
+    until_told().await;
+    worker.stop(GRACE).await;
+    Ok(())
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+pub(super) async fn until_told() {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            // without the signal the process can still be stopped by Ctrl-C
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

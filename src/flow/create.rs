@@ -1,0 +1,353 @@
+//! *Create*: a sale becomes a link. Two commits stand between the request and the payable link:
+//! the acceptance here, and the opening in [`super::open`]; a crash anywhere is healed by the job
+//! that the first of them holds.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::idempotency::{self, Answer, Key};
+use super::pen::Pen;
+use super::{House, Refusal, after, disable, open};
+use crate::access::Caller;
+use crate::link::{
+    Closing, Delivery, DeliveryId, DeliveryStatus, EventKind, FailureCode, Link, LinkId,
+    OnDuplicate, Request, Stage, Status,
+};
+use crate::store::{Claim, Constraint, Job, JobKind, Kept, Lease, Tx};
+
+/// A reference that was paid is not sold again within this time (`contract.md`, Duplicates).
+const PAID_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What a create came to.
+#[derive(Debug)]
+pub struct Created {
+    /// The link as it is now.
+    pub link: Link,
+    /// Its deliveries.
+    pub deliveries: Vec<Delivery>,
+    /// Payable at once, or accepted.
+    pub answer: Answer,
+    /// The same request was answered before.
+    pub replayed: bool,
+}
+
+/// Accepts a sale, has Klarna make a pair for it within the caller's patience, and answers the
+/// link as it is then.
+pub async fn create(
+    house: &House,
+    caller: &Caller,
+    request: Request,
+    key: Option<Key>,
+) -> Result<Created, Refusal> {
+    let store = caller.home.clone();
+    if request.on_duplicate == OnDuplicate::Replace {
+        replace(house, caller, &store, &request, key.as_ref()).await?;
+    }
+    create_renewing(house, caller, request, key, None).await
+}
+
+/// The whole of *create*, for a sale that may renew an older link's.
+pub(super) async fn create_renewing(
+    house: &House,
+    caller: &Caller,
+    request: Request,
+    key: Option<Key>,
+    renews: Option<LinkId>,
+) -> Result<Created, Refusal> {
+    let acceptance = Acceptance::of(house, caller, request, key.clone(), renews);
+    let accepted = house.store.write(move |tx| acceptance.run(tx)).await?;
+    let (link, claim) = match accepted {
+        Accepted::Before(kept) => return replay(house, &kept).await,
+        Accepted::Now(link, claim) => (*link, claim),
+    };
+    let id = link.id;
+    let work = open::open(house.clone(), claim, link, key.clone());
+    let outcome = house.patiently(work).await;
+    if let Some(Err(refusal)) = outcome {
+        // The acceptance is durable and the job's lease is still ours: the worker takes it up
+        // again, the caller learns that his sale is kept.
+        tracing::warn!(link = %id, error = &refusal as &dyn std::error::Error, "opening the link could not be written down");
+    }
+    answer(house, id, key).await
+}
+
+/// The answer of a first request, from the ledger: whatever ran ahead of us or gave up has
+/// written there what it came to.
+async fn answer(house: &House, id: LinkId, key: Option<Key>) -> Result<Created, Refusal> {
+    let (link, deliveries) = house.store.read(move |tx| whole(tx, id)).await?;
+    let answer = match &link.stage {
+        Stage::Failed { why, .. } => return Err(failed(&link, why)),
+        Stage::Creating { .. } => Answer::Accepted,
+        _ => Answer::Done,
+    };
+    if answer == Answer::Accepted
+        && let Some(key) = key
+    {
+        house
+            .store
+            .write(move |tx| tx.settle_idempotency(&key.scope, &key.key, answer.as_str()))
+            .await?;
+    }
+    Ok(Created {
+        link,
+        deliveries,
+        answer,
+        replayed: false,
+    })
+}
+
+fn failed(link: &Link, why: &crate::link::Failure) -> Refusal {
+    match (why.code, &why.klarna) {
+        (FailureCode::KlarnaRefused, Some(refusal)) => {
+            Refusal::KlarnaRefused(link.id, refusal.clone())
+        }
+        _ => Refusal::KlarnaUnavailable(Some(link.id), Duration::from_mins(1)),
+    }
+}
+
+fn whole(tx: &mut Tx, id: LinkId) -> Result<(Link, Vec<Delivery>), Refusal> {
+    let link = tx.link(id)?.ok_or(Refusal::NotFound)?;
+    let deliveries = tx.deliveries(id)?;
+    Ok((link, deliveries))
+}
+
+/// A repeat of a request that was accepted before: the link as it is now, the first answer's kind.
+async fn replay(house: &House, kept: &Kept) -> Result<Created, Refusal> {
+    let id = kept.link.ok_or(Refusal::NotFound)?;
+    let ((link, deliveries), at_work) = house
+        .store
+        .read(move |tx| {
+            let at_work = tx.in_flight(JobKind::Open, &id.to_string())?;
+            Ok::<_, Refusal>((whole(tx, id)?, at_work))
+        })
+        .await?;
+    let answer = match kept.answer.as_deref().and_then(Answer::from_word) {
+        Some(Answer::Refused) => match &link.stage {
+            Stage::Failed { why, .. } => return Err(failed(&link, why)),
+            _ => Answer::Done,
+        },
+        Some(answer) => answer,
+        // The first request never answered: it is still at work, or its process died.
+        None if at_work => return Err(Refusal::IdempotencyInProgress),
+        None if link.stage.status() == Status::Open => Answer::Done,
+        None => Answer::Accepted,
+    };
+    Ok(Created {
+        link,
+        deliveries,
+        answer,
+        replayed: true,
+    })
+}
+
+/// Closes the live link of this reference first. Paid meanwhile: nothing is created.
+async fn replace(
+    house: &House,
+    caller: &Caller,
+    store: &str,
+    request: &Request,
+    key: Option<&Key>,
+) -> Result<(), Refusal> {
+    let (store, reference, key) = (
+        store.to_owned(),
+        request.sale.reference.clone(),
+        key.cloned(),
+    );
+    let live = house
+        .store
+        .read(move |tx| {
+            // a repeat must not close what its first run created
+            if idempotency::recall(tx, key.as_ref())?.is_some() {
+                return Ok(None);
+            }
+            Ok::<_, Refusal>(tx.live_link(&store, &reference)?)
+        })
+        .await?;
+    match live {
+        Some((id, _)) => disable::make_way(house, id, caller.actor, Closing::Replaced).await,
+        None => Ok(()),
+    }
+}
+
+enum Accepted {
+    Now(Box<Link>, Claim),
+    Before(Box<Kept>),
+}
+
+/// Everything that the first transaction writes, made before it.
+struct Acceptance {
+    link: Link,
+    deliveries: Vec<Delivery>,
+    token_hash: [u8; 32],
+    lease: Lease,
+    key: Option<Key>,
+    on_duplicate: OnDuplicate,
+    renews: Option<LinkId>,
+    caller: Caller,
+    limits: super::Limits,
+    pen: Pen,
+    renewal: Pen,
+}
+
+impl Acceptance {
+    fn of(
+        house: &House,
+        caller: &Caller,
+        request: Request,
+        key: Option<Key>,
+        renews: Option<LinkId>,
+    ) -> Self {
+        let pen = house.pen();
+        let now = pen.at;
+        let id = LinkId::new(now, &house.random);
+        let deliveries = request
+            .send
+            .iter()
+            .map(|send| {
+                queued(
+                    DeliveryId::new(now, &house.random),
+                    id,
+                    send.clone(),
+                    request.agent.clone(),
+                    now,
+                )
+            })
+            .collect();
+        let on_duplicate = request.on_duplicate;
+        let mode = house.settings.mode;
+        let mut link = Link::accepted(id, caller.home.clone(), mode, caller.actor, request, now);
+        link.renewed_from = renews;
+        Self {
+            link,
+            deliveries,
+            token_hash: crate::secret::token_hash(&house.vault.token(id, 1)),
+            lease: house.lease.clone(),
+            key,
+            on_duplicate,
+            renews,
+            caller: caller.clone(),
+            limits: house.settings.limits,
+            pen,
+            renewal: house.pen(),
+        }
+    }
+
+    fn run(&self, tx: &mut Tx) -> Result<Accepted, Refusal> {
+        if let Some(kept) = idempotency::recall(tx, self.key.as_ref())? {
+            return Ok(Accepted::Before(Box::new(kept)));
+        }
+        let (mut link, mut pen) = (self.link.clone(), self.pen);
+        let now = pen.at;
+        self.limits
+            .link(tx, &self.caller, link.agent.as_deref(), now)?;
+        for delivery in &self.deliveries {
+            self.limits.recipient(tx, &delivery.to, now)?;
+        }
+        self.first_of_its_reference(tx, &link, now)?;
+        if let Some(key) = &self.key {
+            // unique: of two parallel requests with this key one is first, the other starts anew
+            tx.insert_idempotency(&Kept {
+                scope: key.scope.clone(),
+                key: key.key.clone(),
+                fingerprint: key.fingerprint,
+                link: Some(link.id),
+                answer: None,
+                resource: None,
+                at: now,
+            })
+            .map_err(|error| {
+                let refusal = Refusal::from(error);
+                if refusal.is_taken(Constraint::Idempotency) {
+                    Refusal::IdempotencyInProgress
+                } else {
+                    refusal
+                }
+            })?;
+        }
+        let exclusive = self.on_duplicate != OnDuplicate::Allow;
+        tx.insert_link(&link, &self.token_hash, exclusive)
+            .map_err(|error| {
+                let refusal = Refusal::from(error);
+                if refusal.is_taken(Constraint::LiveReference) {
+                    // another request won the race that the look-up before could not see
+                    Refusal::Busy
+                } else {
+                    refusal
+                }
+            })?;
+        pen.tell(tx, &mut link, EventKind::LinkCreated, None)?;
+        for delivery in &self.deliveries {
+            tx.insert_delivery(delivery)?;
+            pen.tell(tx, &mut link, EventKind::DeliveryQueued, Some(delivery))?;
+        }
+        tx.save(&link)?;
+        let claim = tx.enqueue_leased(
+            &Job {
+                kind: JobKind::Open,
+                subject: link.id.to_string(),
+                link: link.id,
+                due_at: now,
+            },
+            &self.lease,
+        )?;
+        if let Some(old) = self.renews {
+            self.mark_renewed(tx, old)?;
+        }
+        Ok(Accepted::Now(Box::new(link), claim))
+    }
+
+    fn mark_renewed(&self, tx: &mut Tx, old: LinkId) -> Result<(), Refusal> {
+        let mut old = tx.touch(old)?.ok_or(Refusal::NotFound)?;
+        let mut pen = self.renewal;
+        old.renewed_by = Some(self.link.id);
+        old.updated_at = pen.at;
+        pen.tell(tx, &mut old, EventKind::LinkRenewed, None)?;
+        Ok(tx.save(&old)?)
+    }
+
+    fn first_of_its_reference(
+        &self,
+        tx: &mut Tx,
+        link: &Link,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        if self.on_duplicate == OnDuplicate::Allow {
+            return Ok(());
+        }
+        let reference = &link.sale.reference;
+        if let Some((other, _)) = tx.live_link(&link.store, reference)? {
+            return Err(Refusal::ReferenceInUse(other));
+        }
+        match tx.paid_link(&link.store, reference, after(now, -PAID_FOR))? {
+            Some(paid) => Err(Refusal::ReferencePaid(paid)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A delivery that waits for its turn.
+pub(super) fn queued(
+    id: DeliveryId,
+    link: LinkId,
+    send: crate::link::Send,
+    agent: Option<String>,
+    now: Timestamp,
+) -> Delivery {
+    Delivery {
+        id,
+        link,
+        to: send.to,
+        template: send.template,
+        agent,
+        status: DeliveryStatus::Queued,
+        attempts: 0,
+        reason: None,
+        sent_at: None,
+        next_attempt_at: None,
+        gateway: None,
+        gateway_message_id: None,
+        segments: None,
+        created_at: now,
+    }
+}

@@ -1,0 +1,341 @@
+//! *Deliver*: one message leaves, at most once. The attempt row is committed before the first
+//! byte; what it came to is committed afterwards; an attempt without a result is evidence that
+//! the message may have left (failure-model R1, R3, R4).
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{House, MailUnknown, Refusal, after, nth_wait};
+use crate::channel::sms::Sms;
+use crate::channel::{Outcome, mail::Mail, qr};
+use crate::link::{
+    Channel, Delivery, DeliveryId, DeliveryStatus, EventKind, Link, Reason, ReasonCode, Recipient,
+    Status,
+};
+use crate::store::{Attempt, AttemptId, Claim, Tx};
+use crate::templates::{Facts, Message};
+
+/// Waits of a mail that the server put off, seconds (`contract.md`, Deliveries).
+const MAIL_WAITS: &[i64] = &[60, 300, 900, 1_800, 3_600];
+/// Waits where the connection failed before the body, seconds; then as above.
+const MAIL_QUICK: &[i64] = &[5, 15, 60];
+/// Waits of an SMS that the gateway put off, seconds.
+const SMS_WAITS: &[i64] = &[5, 10, 20, 40, 80, 160, 300];
+/// The picture in a mail: twice the pixels that it is shown at.
+const MAIL_QR: qr::Look = qr::Look {
+    size: 264,
+    ecc: qr::Ecc::M,
+    margin: 4,
+};
+/// An older claim is confirmed in the database directly before the first byte.
+const FRESH: SignedDuration = SignedDuration::from_secs(2);
+
+/// What the transaction before the first byte decided.
+enum Decision {
+    /// Nothing is to be sent; the job is done or waits.
+    Nothing,
+    Send(Box<Link>, Box<Delivery>, AttemptId),
+}
+
+/// Sends the message of a claimed job.
+pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> {
+    let Ok(id) = claim.job.subject.parse::<DeliveryId>() else {
+        return house.finish(claim).await;
+    };
+    let Decision::Send(link, delivery, attempt) = decide(house, &claim, id).await? else {
+        return Ok(());
+    };
+    let outcome = match words(house, &link, &delivery) {
+        Ok(message) => {
+            if !still_ours(house, &claim).await? {
+                // whoever holds the job now finds our attempt without result and judges by it
+                return Ok(());
+            }
+            send(house, &link, &delivery, message).await
+        }
+        Err(detail) => Outcome::Refused(Reason {
+            code: ReasonCode::Rejected,
+            detail,
+        }),
+    };
+    write_down(house, claim, *link, *delivery, attempt, outcome).await
+}
+
+async fn decide(house: &House, claim: &Claim, id: DeliveryId) -> Result<Decision, Refusal> {
+    let (claim, pen) = (claim.clone(), house.pen());
+    let mail_unknown = house.settings.mail_unknown;
+    house
+        .store
+        .write(move |tx| {
+            let mut pen = pen;
+            let now = pen.at;
+            let Some(mut delivery) = tx.delivery(id)? else {
+                tx.done(&claim)?;
+                return Ok(Decision::Nothing);
+            };
+            let waiting = matches!(
+                delivery.status,
+                DeliveryStatus::Queued | DeliveryStatus::Sending
+            );
+            if !waiting {
+                tx.done(&claim)?;
+                return Ok(Decision::Nothing);
+            }
+            let mut link = tx.touch(delivery.link)?.ok_or(Refusal::NotFound)?;
+            link.updated_at = now;
+            let left = tx.open_attempts(id)?;
+            if !left.is_empty() && !may_repeat(&delivery, mail_unknown) {
+                close(tx, &left, now)?;
+                delivery.status = DeliveryStatus::Unknown;
+                delivery.reason = Some(Reason {
+                    code: ReasonCode::UnknownOutcome,
+                    detail: "the program stopped while the message was leaving".into(),
+                });
+                tx.save_delivery(&delivery)?;
+                pen.tell(tx, &mut link, EventKind::DeliveryUnknown, Some(&delivery))?;
+                tx.save(&link)?;
+                tx.done(&claim)?;
+                return Ok(Decision::Nothing);
+            }
+            match link.stage.status() {
+                Status::Creating => {
+                    tx.again(&claim, after(now, FRESH), false)?;
+                    return Ok(Decision::Nothing);
+                }
+                Status::Open if link.payable(now) => {}
+                _ => {
+                    skip(tx, &mut link, &mut delivery, &mut pen)?;
+                    tx.done(&claim)?;
+                    return Ok(Decision::Nothing);
+                }
+            }
+            if !left.is_empty() {
+                close(tx, &left, now)?;
+            }
+            delivery.status = DeliveryStatus::Sending;
+            delivery.attempts += 1;
+            delivery.next_attempt_at = None;
+            tx.save_delivery(&delivery)?;
+            tx.save(&link)?;
+            let attempt = tx.begin_attempt(&claim, id, now)?;
+            Ok::<_, Refusal>(Decision::Send(Box::new(link), Box::new(delivery), attempt))
+        })
+        .await
+}
+
+/// What nobody could write down is written down now.
+fn close(tx: &mut Tx, left: &[Attempt], now: Timestamp) -> Result<(), Refusal> {
+    for attempt in left {
+        tx.finish_attempt(attempt.id, "unknown", "the program stopped meanwhile", now)?;
+    }
+    Ok(())
+}
+
+/// An attempt without result may be followed by another only for a mail, once, where the operator
+/// chose so; the Message-ID is the same, so the buyer's side can tell that it is one mail.
+fn may_repeat(delivery: &Delivery, policy: MailUnknown) -> bool {
+    delivery.to.channel() == Channel::Email
+        && policy == MailUnknown::ResendOnce
+        && delivery.attempts < 2
+}
+
+fn skip(
+    tx: &mut Tx,
+    link: &mut Link,
+    delivery: &mut Delivery,
+    pen: &mut super::pen::Pen,
+) -> Result<(), Refusal> {
+    delivery.status = DeliveryStatus::Skipped;
+    delivery.next_attempt_at = None;
+    delivery.reason = Some(Reason {
+        code: ReasonCode::LinkClosed,
+        detail: "the link was closed first".into(),
+    });
+    tx.save_delivery(delivery)?;
+    pen.tell(tx, link, EventKind::DeliverySkipped, Some(delivery))?;
+    Ok(tx.save(link)?)
+}
+
+async fn still_ours(house: &House, claim: &Claim) -> Result<bool, Refusal> {
+    if house.clock.now().duration_since(claim.claimed_at) < FRESH {
+        return Ok(true);
+    }
+    let claim = claim.clone();
+    let ours = house.store.read(move |tx| tx.confirm(&claim)).await?;
+    Ok(ours)
+}
+
+fn words(house: &House, link: &Link, delivery: &Delivery) -> Result<Message, String> {
+    let until = link.expires_at().unwrap_or(Timestamp::MAX);
+    let facts = Facts::of(link, until).ok_or("the link has no page to lead to")?;
+    house
+        .templates
+        .message(&delivery.template, &facts)
+        .map_err(|fault| fault.to_string())
+}
+
+async fn send(house: &House, link: &Link, delivery: &Delivery, message: Message) -> Outcome {
+    match (&delivery.to, &house.mailer, &house.sms) {
+        (Recipient::Email(to), Some(mailer), _) => {
+            let qr_png = link
+                .stage
+                .pair()
+                .and_then(|pair| qr::png(&pair.url, &MAIL_QR).ok());
+            let mail = Mail {
+                to: to.clone(),
+                subject: message.subject,
+                text: message.text,
+                html: message.html,
+                qr_png,
+                message_id: format!("<{}@{}>", delivery.id, house.settings.mail_domain),
+                date: house.clock.now(),
+                language: message.language,
+            };
+            mailer.send(&mail).await
+        }
+        (Recipient::Sms(to), _, Some(gateway)) => {
+            let sms = Sms {
+                to: to.clone(),
+                from: house.settings.sms_from.clone(),
+                text: message.sms,
+                id: delivery.id.to_string(),
+            };
+            gateway.submit(&sms).await
+        }
+        (Recipient::Email(_), None, _) | (Recipient::Sms(_), _, None) => Outcome::Later {
+            reason: Reason {
+                code: ReasonCode::GatewayAuth,
+                detail: "the channel is no longer configured".into(),
+            },
+            connection: false,
+        },
+    }
+}
+
+/// What becomes of the delivery after an attempt.
+enum Next {
+    Over(EventKind),
+    Again(Timestamp),
+}
+
+async fn write_down(
+    house: &House,
+    claim: Claim,
+    link: Link,
+    mut delivery: Delivery,
+    attempt: AttemptId,
+    outcome: Outcome,
+) -> Result<(), Refusal> {
+    let pen = house.pen();
+    let word = outcome.word();
+    let detail = outcome.detail().to_owned();
+    let next = judge(house, &link, &mut delivery, outcome);
+    tracing::info!(
+        link = %link.id, delivery = %delivery.id, to = %delivery.to.masked(),
+        status = delivery.status.as_str(), detail, "a delivery was tried"
+    );
+    metrics::counter!("paylink_deliveries_total", "channel" => delivery.to.channel().as_str(), "status" => delivery.status.as_str()).increment(1);
+    house
+        .store
+        .write(move |tx| {
+            let mut pen = pen;
+            let mine = match &next {
+                Next::Over(_) => tx.done(&claim)?,
+                Next::Again(due) => tx.again(&claim, *due, false)?,
+            };
+            if !mine {
+                // the fence: a successor judged by our attempt row; what we know is logged, not written
+                return Ok(());
+            }
+            tx.finish_attempt(attempt, word, &detail, pen.at)?;
+            tx.save_delivery(&delivery)?;
+            let mut link = tx.touch(delivery.link)?.ok_or(Refusal::NotFound)?;
+            link.updated_at = pen.at;
+            if let Next::Over(kind) = next {
+                pen.tell(tx, &mut link, kind, Some(&delivery))?;
+            }
+            Ok::<_, Refusal>(tx.save(&link)?)
+        })
+        .await
+}
+
+fn judge(house: &House, link: &Link, delivery: &mut Delivery, outcome: Outcome) -> Next {
+    let now = house.clock.now();
+    delivery.reason = None;
+    match outcome {
+        Outcome::Sent {
+            gateway,
+            message_id,
+            segments,
+            ..
+        } => {
+            delivery.status = DeliveryStatus::Sent;
+            delivery.sent_at = Some(now);
+            delivery.gateway = Some(gateway);
+            delivery.gateway_message_id = message_id;
+            delivery.segments = segments;
+            Next::Over(EventKind::DeliverySent)
+        }
+        Outcome::Refused(reason) => {
+            delivery.status = DeliveryStatus::Failed;
+            delivery.reason = Some(reason);
+            Next::Over(EventKind::DeliveryFailed)
+        }
+        Outcome::Later { reason, connection } => {
+            let due = after(now, wait(house, delivery, connection));
+            if link.expires_at().is_some_and(|end| due >= end) {
+                delivery.status = DeliveryStatus::Failed;
+                delivery.reason = Some(Reason {
+                    code: ReasonCode::Expired,
+                    detail: reason.detail,
+                });
+                return Next::Over(EventKind::DeliveryFailed);
+            }
+            delivery.status = DeliveryStatus::Queued;
+            delivery.reason = Some(reason);
+            delivery.next_attempt_at = Some(due);
+            Next::Again(due)
+        }
+        Outcome::Unknown { detail } => {
+            delivery.reason = Some(Reason {
+                code: ReasonCode::UnknownOutcome,
+                detail,
+            });
+            if let Some(due) = repeat_under_same_key(house, delivery, now) {
+                delivery.status = DeliveryStatus::Queued;
+                delivery.next_attempt_at = Some(due);
+                return Next::Again(due);
+            }
+            delivery.status = DeliveryStatus::Unknown;
+            Next::Over(EventKind::DeliveryUnknown)
+        }
+    }
+}
+
+/// A message of unknown outcome is repeated by itself only where the other side promises that the
+/// same name twice is one message: a gateway's idempotency window, or the operator's word for mail.
+fn repeat_under_same_key(house: &House, delivery: &Delivery, now: Timestamp) -> Option<Timestamp> {
+    match delivery.to.channel() {
+        Channel::Email => may_repeat(delivery, house.settings.mail_unknown)
+            .then(|| after(now, SignedDuration::from_secs(60))),
+        Channel::Sms => {
+            let window = house.sms.as_ref()?.abilities().idempotency_window?;
+            let window = SignedDuration::try_from(window).ok()?;
+            let due = after(now, nth_wait(SMS_WAITS, i64::from(delivery.attempts)));
+            (due < after(delivery.created_at, window)).then_some(due)
+        }
+    }
+}
+
+fn wait(house: &House, delivery: &Delivery, connection: bool) -> SignedDuration {
+    let tries = i64::from(delivery.attempts) - 1;
+    let plain = match delivery.to.channel() {
+        Channel::Sms => nth_wait(SMS_WAITS, tries),
+        Channel::Email if connection && tries < 3 => nth_wait(MAIL_QUICK, tries),
+        Channel::Email if connection => nth_wait(MAIL_WAITS, tries - 3),
+        Channel::Email => nth_wait(MAIL_WAITS, tries),
+    };
+    // up to 10 % more, so that a mail server that was away is not met by all at once
+    let millis = u64::try_from(plain.as_millis()).unwrap_or(0) / 10;
+    let jitter = i64::try_from(house.random.below(millis + 1)).unwrap_or(0);
+    plain + SignedDuration::from_millis(jitter)
+}

@@ -1,0 +1,334 @@
+//! *Disable*: the link is closed, at once if Klarna agrees and for certain in the end. Against a
+//! buyer who pays at the same moment there is one defined winner: paid (failure-model, Disable
+//! against pay).
+
+use jiff::SignedDuration;
+
+use super::idempotency::{self, Key};
+use super::observe::{self, Proof};
+use super::{House, Refusal, after, nth_wait, sees, send};
+use crate::access::Caller;
+use crate::klarna::KlarnaError;
+use crate::link::{Actor, Closing, DisableRequest, EventKind, Link, LinkId, Pair, Stage, Status};
+use crate::store::{Claim, Job, JobKind, Lease, Tx};
+
+/// Waits between tries, seconds; the last one repeats until Klarna answers.
+const WAITS: &[i64] = &[2, 5, 15, 30, 60];
+
+/// What a disable came to.
+#[derive(Debug)]
+pub struct Disabled {
+    /// The link as it is now: closed, or `disabling` where Klarna did not answer yet and the
+    /// buyer may still be able to pay.
+    pub link: Link,
+    /// The same request was answered before.
+    pub replayed: bool,
+}
+
+/// Who wants it closed, and why.
+#[derive(Clone)]
+struct Wish {
+    why: Closing,
+    note: Option<String>,
+    by: Actor,
+    wanted_version: Option<i64>,
+}
+
+/// Closes a link.
+///
+/// # Errors
+/// `AlreadyCompleted` where the buyer was first.
+pub async fn disable(
+    house: &House,
+    caller: &Caller,
+    id: LinkId,
+    request: DisableRequest,
+    wanted_version: Option<i64>,
+    key: Option<Key>,
+) -> Result<Disabled, Refusal> {
+    let wish = Wish {
+        why: request.reason.unwrap_or(Closing::Unsaid),
+        note: request.note,
+        by: caller.actor,
+        wanted_version,
+    };
+    let (link, replayed) = close(house, Some(caller), id, wish, key).await?;
+    match link.stage.status() {
+        Status::Completed => Err(Refusal::AlreadyCompleted(Box::new(link))),
+        _ => Ok(Disabled { link, replayed }),
+    }
+}
+
+/// Closes the link whose place a new one takes.
+///
+/// # Errors
+/// `AlreadyCompleted` where it is paid; `Busy` where Klarna did not answer (the closing goes on).
+pub(super) async fn make_way(
+    house: &House,
+    id: LinkId,
+    by: Actor,
+    why: Closing,
+) -> Result<(), Refusal> {
+    let wish = Wish {
+        why,
+        note: None,
+        by,
+        wanted_version: None,
+    };
+    let (link, _) = close(house, None, id, wish, None).await?;
+    match link.stage.status() {
+        Status::Completed => Err(Refusal::AlreadyCompleted(Box::new(link))),
+        Status::Creating | Status::Open | Status::Disabling => Err(Refusal::Busy),
+        Status::Disabled | Status::Cancelled | Status::Expired | Status::Failed => Ok(()),
+    }
+}
+
+/// What the first transaction decided.
+enum Begun {
+    /// Nothing more is to be asked of Klarna now.
+    As(Box<Link>, bool),
+    /// Klarna is to be asked, under this claim.
+    Ask(Box<Link>, Claim),
+}
+
+async fn close(
+    house: &House,
+    caller: Option<&Caller>,
+    id: LinkId,
+    wish: Wish,
+    key: Option<Key>,
+) -> Result<(Link, bool), Refusal> {
+    let (caller, pen, lease) = (caller.cloned(), house.pen(), house.lease.clone());
+    let begun = house
+        .store
+        .write(move |tx| {
+            let replayed = idempotency::recall(tx, key.as_ref())?.is_some();
+            let link = tx
+                .link(id)?
+                .filter(|link| caller.as_ref().is_none_or(|caller| sees(caller, link)))
+                .ok_or(Refusal::NotFound)?;
+            if replayed {
+                return Ok(Begun::As(Box::new(link), true));
+            }
+            send::keep(tx, key.as_ref(), id, None, pen.at)?;
+            begin(tx, link, &wish, &lease, pen)
+        })
+        .await?;
+    let (link, claim) = match begun {
+        Begun::As(link, replayed) => return Ok((*link, replayed)),
+        Begun::Ask(link, claim) => (*link, claim),
+    };
+    let worker = house.clone();
+    let asked = house
+        .patiently(async move { ask(&worker, claim, link).await })
+        .await;
+    if let Some(Err(refusal)) = asked {
+        tracing::warn!(link = %id, error = &refusal as &dyn std::error::Error, "a disable goes on in the background");
+    }
+    let link = house.store.read(move |tx| tx.link(id)).await?;
+    Ok((link.ok_or(Refusal::NotFound)?, false))
+}
+
+fn begin(
+    tx: &mut Tx,
+    link: Link,
+    wish: &Wish,
+    lease: &Lease,
+    mut pen: super::pen::Pen,
+) -> Result<Begun, Refusal> {
+    if wish
+        .wanted_version
+        .is_some_and(|wanted| wanted != link.version)
+    {
+        return Err(Refusal::VersionMismatch);
+    }
+    match link.stage.status() {
+        Status::Creating | Status::Open => {}
+        Status::Disabling
+        | Status::Completed
+        | Status::Cancelled
+        | Status::Disabled
+        | Status::Expired
+        | Status::Failed => return Ok(Begun::As(Box::new(link), false)),
+    }
+    let mut link = tx.touch(link.id)?.ok_or(Refusal::NotFound)?;
+    link.updated_at = pen.at;
+    link.stage = link.stage.disabling(wish.why, wish.by, pen.at)?;
+    link.closing_reason = Some(wish.why);
+    link.closing_note.clone_from(&wish.note);
+    pen.tell(tx, &mut link, EventKind::LinkDisabling, None)?;
+    pen.skip_unsent(tx, &mut link)?;
+    let subject = link.id.to_string();
+    if link.stage.pair().is_none() {
+        // nothing is in flight: there is no pair and there will be none
+        if tx.cancel(JobKind::Open, &subject)? {
+            link.stage = link.stage.closed(pen.at)?;
+            pen.tell(tx, &mut link, EventKind::LinkDisabled, None)?;
+        }
+        tx.save(&link)?;
+        return Ok(Begun::As(Box::new(link), false));
+    }
+    tx.save(&link)?;
+    let claim = tx.enqueue_leased(
+        &Job {
+            kind: JobKind::Disable,
+            subject,
+            link: link.id,
+            due_at: pen.at,
+        },
+        lease,
+    )?;
+    Ok(Begun::Ask(Box::new(link), claim))
+}
+
+/// The worker's entry: what is `disabling` is insisted on until it is final.
+pub(super) async fn insist(house: &House, claim: Claim) -> Result<(), Refusal> {
+    let id = claim.job.link;
+    match house.store.read(move |tx| tx.link(id)).await? {
+        Some(link) => ask(house, claim, link).await,
+        None => house.finish(claim).await,
+    }
+}
+
+/// What Klarna's answer to the DELETE means.
+enum Answered {
+    /// The session is gone by our own call.
+    Gone,
+    /// 400: the buyer was first, says the session.
+    Paid,
+    /// 404: its time ran out, or it is unknown.
+    Missing,
+    NotYet,
+}
+
+async fn ask(house: &House, claim: Claim, link: Link) -> Result<(), Refusal> {
+    let Stage::Disabling {
+        pair: Some(pair), ..
+    } = &link.stage
+    else {
+        return house.finish(claim).await;
+    };
+    let answered = match house.klarna.disable_session(&pair.session).await {
+        Ok(()) => Answered::Gone,
+        Err(KlarnaError::Refused(_)) => Answered::Paid,
+        Err(KlarnaError::NotFound(_)) => Answered::Missing,
+        Err(error) => {
+            tracing::warn!(link = %link.id, %error, "klarna did not disable the session yet");
+            Answered::NotYet
+        }
+    };
+    let due = after(house.clock.now(), nth_wait(WAITS, claim.attempt - 1));
+    let proof = match answered {
+        Answered::NotYet => return house.retry(claim, due).await,
+        Answered::Gone | Answered::Paid | Answered::Missing => {
+            match payment_of(house, pair, &answered).await {
+                Ok(proof) => proof,
+                Err(Refusal::KlarnaUnavailable(..)) => return house.retry(claim, due).await,
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    };
+    match (proof, answered) {
+        (Some(proof), _) => {
+            observe::end(house, link.id, Some(proof)).await?;
+            house.finish(claim).await
+        }
+        (None, Answered::Gone) => proved(house, claim, &link).await,
+        (None, Answered::Missing) => {
+            observe::end(house, link.id, None).await?;
+            house.finish(claim).await
+        }
+        // Klarna says paid and shows no payment yet: it must in the end
+        (None, Answered::Paid | Answered::NotYet) => house.retry(claim, due).await,
+    }
+}
+
+/// The read-back. Where the DELETE was refused as "already completed", the session itself is
+/// asked too: it may say so before the order does.
+async fn payment_of(
+    house: &House,
+    pair: &Pair,
+    answered: &Answered,
+) -> Result<Option<Proof>, Refusal> {
+    if let Answered::Paid = answered {
+        match house.klarna.read_session(&pair.session).await {
+            Ok(news)
+                if news.reading == crate::link::Reading::Completed
+                    && news.order.as_ref().is_none_or(|order| *order == pair.order) =>
+            {
+                return Ok(Some(Proof::Session));
+            }
+            Ok(_) | Err(KlarnaError::NotFound(_)) => {}
+            Err(error) => return Err(observe::unavailable(&error)),
+        }
+    }
+    observe::payment_of(house, pair).await
+}
+
+/// The session is gone and the order was read unpaid: closed. The order is aborted in the
+/// background, so that a stray page of it could not be paid either.
+async fn proved(house: &House, claim: Claim, link: &Link) -> Result<(), Refusal> {
+    let (id, pen) = (link.id, house.pen());
+    house
+        .store
+        .write(move |tx| {
+            if !tx.done(&claim)? {
+                return Ok(());
+            }
+            let mut pen = pen;
+            let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
+            if link.stage.status() != Status::Disabling {
+                return Ok(());
+            }
+            link.updated_at = pen.at;
+            link.stage = link.stage.closed(pen.at)?;
+            link.klarna.status = Some("DISABLED".into());
+            link.klarna.verified_at = Some(pen.at);
+            let kind = match link.stage.status() {
+                Status::Expired => EventKind::LinkExpired,
+                _ => EventKind::LinkDisabled,
+            };
+            pen.tell(tx, &mut link, kind, None)?;
+            tx.save(&link)?;
+            tx.enqueue(&Job {
+                kind: JobKind::Abort,
+                subject: id.to_string(),
+                link: id,
+                due_at: pen.at,
+            })?;
+            Ok::<_, Refusal>(())
+        })
+        .await
+}
+
+/// Aborts the KCO order of a closed link until Klarna says done, gone or read-only. Read-only may
+/// mean paid: one more read-back, and the proof decides.
+pub(super) async fn abort(house: &House, claim: Claim) -> Result<(), Refusal> {
+    let id = claim.job.link;
+    let link = house.store.read(move |tx| tx.link(id)).await?;
+    let Some(pair) = link.as_ref().and_then(|link| link.stage.pair()) else {
+        return house.finish(claim).await;
+    };
+    let due = after(
+        house.clock.now(),
+        nth_wait(WAITS, claim.attempt - 1).max(SignedDuration::from_secs(2)),
+    );
+    match house.klarna.abort_order(&pair.order).await {
+        Ok(()) | Err(KlarnaError::NotFound(_)) => house.finish(claim).await,
+        Err(KlarnaError::Forbidden(refusal)) if refusal.status == 403 => {
+            match observe::payment_of(house, pair).await {
+                Ok(Some(proof)) => {
+                    observe::end(house, id, Some(proof)).await?;
+                    house.finish(claim).await
+                }
+                Ok(None) => house.finish(claim).await,
+                Err(Refusal::KlarnaUnavailable(..)) => house.retry(claim, due).await,
+                Err(refusal) => Err(refusal),
+            }
+        }
+        Err(error) => {
+            tracing::info!(link = %id, %error, "the order of a closed link is not aborted yet");
+            house.retry(claim, due).await
+        }
+    }
+}

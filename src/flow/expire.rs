@@ -1,0 +1,53 @@
+//! *Expire*: a link's own end is a disable. It never reads `expired` while Klarna may still take
+//! the money (`contract.md`, Expiry).
+
+use super::{House, Refusal};
+use crate::link::{Actor, Closing, EventKind, Status};
+use crate::store::{Claim, Job, JobKind};
+
+/// Begins to close a link whose end has come.
+pub(super) async fn expire(house: &House, claim: Claim) -> Result<(), Refusal> {
+    let id = claim.job.link;
+    let pen = house.pen();
+    house
+        .store
+        .write(move |tx| {
+            let mut pen = pen;
+            let Some(link) = tx.link(id)? else {
+                tx.done(&claim)?;
+                return Ok(());
+            };
+            match link.wanted_end {
+                // the clock was set back meanwhile, or the end was moved
+                Some(end) if end > pen.at => {
+                    tx.again(&claim, end, false)?;
+                    return Ok(());
+                }
+                _ if link.stage.status() != Status::Open => {
+                    tx.done(&claim)?;
+                    return Ok(());
+                }
+                _ => {}
+            }
+            if !tx.done(&claim)? {
+                return Ok(());
+            }
+            let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
+            link.updated_at = pen.at;
+            link.stage = link
+                .stage
+                .disabling(Closing::Expired, Actor::Paylink, pen.at)?;
+            link.closing_reason = Some(Closing::Expired);
+            pen.tell(tx, &mut link, EventKind::LinkDisabling, None)?;
+            pen.skip_unsent(tx, &mut link)?;
+            tx.save(&link)?;
+            tx.enqueue(&Job {
+                kind: JobKind::Disable,
+                subject: id.to_string(),
+                link: id,
+                due_at: pen.at,
+            })?;
+            Ok::<_, Refusal>(())
+        })
+        .await
+}

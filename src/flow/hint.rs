@@ -1,0 +1,120 @@
+//! *Hints*: Klarna called, or the buyer came back. Nothing that they say is believed; they only
+//! make the next read-back come sooner (failure-model R8).
+
+use jiff::SignedDuration;
+
+use super::observe;
+use super::{House, Refusal, after};
+use crate::link::{Link, Status};
+use crate::store::{Job, JobKind};
+
+/// Two reads of one link within this time would tell the same (failure-model, outcome:
+/// duplicated, reordered, forged).
+const APART: SignedDuration = SignedDuration::from_secs(2);
+
+/// Which door the hint came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// HPP's status callback.
+    Status,
+    /// KCO's push.
+    Push,
+    /// KCO's notification about a pending order.
+    Notification,
+}
+
+/// Makes the read that the hint asks for come soon. Durable when this answers.
+///
+/// # Errors
+/// `NotFound` where no link has this token.
+pub async fn hint(house: &House, token: &str, hint: Hint) -> Result<(), Refusal> {
+    let link = by_token(house, token).await?;
+    let now = house.clock.now();
+    let kind = match (link.stage.status(), hint) {
+        (Status::Completed, Hint::Push | Hint::Notification) => JobKind::Settle,
+        (Status::Completed, Hint::Status) | (Status::Creating | Status::Failed, _) => return Ok(()),
+        _ => JobKind::Watch,
+    };
+    let due_at = link
+        .klarna
+        .verified_at
+        .map_or(now, |read| after(read, APART).max(now));
+    metrics::counter!("paylink_hints_total", "door" => hint.word()).increment(1);
+    house
+        .store
+        .write(move |tx| {
+            tx.enqueue(&Job {
+                kind,
+                subject: link.id.to_string(),
+                link: link.id,
+                due_at,
+            })
+        })
+        .await?;
+    Ok(())
+}
+
+impl Hint {
+    fn word(self) -> &'static str {
+        match self {
+            Hint::Status => "status",
+            Hint::Push => "push",
+            Hint::Notification => "notification",
+        }
+    }
+}
+
+/// The link of a buyer who came back, after a read-back within the caller's patience.
+///
+/// # Errors
+/// `NotFound` where no link has this token.
+pub async fn returning(house: &House, token: &str) -> Result<Link, Refusal> {
+    let link = by_token(house, token).await?;
+    let id = link.id;
+    let fresh = link
+        .klarna
+        .verified_at
+        .is_some_and(|read| house.clock.now() < after(read, APART));
+    if !(fresh && link.stage.status().is_final()) {
+        observe::look(house, link).await?;
+    }
+    let link = house.store.read(move |tx| tx.link(id)).await?;
+    link.ok_or(Refusal::NotFound)
+}
+
+/// What KCO is told when it asks whether this order may be bought now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may.
+    Approve,
+    /// The link is closed or being closed.
+    Deny,
+}
+
+/// Answers KCO's validation callback from the database alone, so that it is answered in time.
+///
+/// # Errors
+/// `NotFound` where no link has this token.
+pub async fn validate(house: &House, token: &str) -> Result<Verdict, Refusal> {
+    let link = by_token(house, token).await?;
+    Ok(match link.stage.status() {
+        Status::Disabling | Status::Disabled | Status::Expired => Verdict::Deny,
+        Status::Creating
+        | Status::Open
+        | Status::Completed
+        | Status::Cancelled
+        | Status::Failed => Verdict::Approve,
+    })
+}
+
+async fn by_token(house: &House, token: &str) -> Result<Link, Refusal> {
+    let hash = crate::secret::token_hash(token);
+    let link = house
+        .store
+        .read(move |tx| match tx.token(&hash)? {
+            Some((id, _)) => tx.link(id),
+            None => Ok(None),
+        })
+        .await?;
+    link.ok_or(Refusal::NotFound)
+}

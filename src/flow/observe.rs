@@ -1,0 +1,375 @@
+//! *Observe*: what Klarna says about a link becomes what we know about it. Callback, push,
+//! redirect and polling only cause the reads here; nothing else ever makes a link paid
+//! (failure-model R8, R9; `contract.md`, Paid).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::pen::Pen;
+use super::{House, Refusal};
+use crate::access::Caller;
+use crate::klarna::KlarnaError;
+use crate::link::{
+    Closing, Consumer, EventKind, Link, LinkId, OrderNews, Pair, Payment, PaymentNews, Reading,
+    SessionNews, Stage, Status,
+};
+use crate::store::{Job, JobKind, Tx};
+
+/// Re-reads Klarna now, within the caller's patience, and answers the link as it is then.
+pub async fn refresh(house: &House, caller: &Caller, id: LinkId) -> Result<Link, Refusal> {
+    let link = house.visible(caller, id).await?;
+    look(house, link).await?;
+    house.visible(caller, id).await
+}
+
+/// One read-back of a link, whatever its stage; Klarna's silence is no fault of the caller's.
+pub(super) async fn look(house: &House, link: Link) -> Result<(), Refusal> {
+    let (worker, id) = (house.clone(), link.id);
+    let looked = house
+        .patiently(async move { read_back(&worker, &link).await })
+        .await;
+    match looked {
+        Some(Err(Refusal::KlarnaUnavailable(..))) | None => {
+            tracing::info!(link = %id, "klarna did not answer a read-back in time");
+            Ok(())
+        }
+        Some(done) => done.map(drop),
+    }
+}
+
+/// What a read-back learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Learned {
+    /// The link is in a final stage now, or was.
+    Final,
+    /// It can still be paid, or is still being closed.
+    Open,
+}
+
+/// Reads Klarna about `link` and writes what changed. `KlarnaUnavailable` where it did not answer.
+pub(super) async fn read_back(house: &House, link: &Link) -> Result<Learned, Refusal> {
+    match link.stage.status() {
+        Status::Open => read_session(house, link).await,
+        Status::Disabling | Status::Cancelled | Status::Disabled | Status::Expired => {
+            read_order(house, link).await
+        }
+        Status::Completed => {
+            super::settle::hasten(house, link.id).await?;
+            Ok(Learned::Final)
+        }
+        Status::Creating => Ok(Learned::Open),
+        Status::Failed => Ok(Learned::Final),
+    }
+}
+
+async fn read_session(house: &House, link: &Link) -> Result<Learned, Refusal> {
+    let Some(pair) = link.stage.pair() else {
+        return Ok(Learned::Open);
+    };
+    match house.klarna.read_session(&pair.session).await {
+        Ok(news) => take(house, link.id, news).await,
+        // Klarna's end came: the order says how it ended
+        Err(KlarnaError::NotFound(_)) => {
+            let proof = payment_of(house, pair).await?;
+            end(house, link.id, proof).await?;
+            Ok(Learned::Final)
+        }
+        Err(error) => Err(unavailable(&error)),
+    }
+}
+
+/// Reads the order of a link that is closed or being closed; only payment changes anything.
+async fn read_order(house: &House, link: &Link) -> Result<Learned, Refusal> {
+    let Some(pair) = link.stage.pair() else {
+        return Ok(Learned::Final);
+    };
+    match payment_of(house, pair).await? {
+        Some(proof) => {
+            end(house, link.id, Some(proof)).await?;
+            Ok(Learned::Final)
+        }
+        None if link.stage.status().is_final() => Ok(Learned::Final),
+        None => Ok(Learned::Open),
+    }
+}
+
+/// An authenticated answer that proves payment.
+#[derive(Clone, Debug)]
+pub(super) enum Proof {
+    /// HPP says COMPLETED of our session; amounts are compared at the first read that has them.
+    Session,
+    /// KCO says `checkout_complete`.
+    Order(OrderNews),
+    /// Order Management knows the order.
+    Payment(Box<PaymentNews>),
+}
+
+/// Whether the order of `pair` is paid. KCO may answer 404 for an order that Order Management
+/// knows (klarna.md §3), so "gone" is believed only when both say so.
+pub(super) async fn payment_of(house: &House, pair: &Pair) -> Result<Option<Proof>, Refusal> {
+    match house.klarna.read_order(&pair.order).await {
+        Ok(news) => Ok(news.complete.then_some(Proof::Order(news))),
+        Err(KlarnaError::NotFound(_)) => match house.klarna.read_payment(&pair.order).await {
+            Ok(news) => Ok(Some(Proof::Payment(Box::new(news)))),
+            Err(KlarnaError::NotFound(_)) => Ok(None),
+            Err(error) => Err(unavailable(&error)),
+        },
+        Err(error) => Err(unavailable(&error)),
+    }
+}
+
+/// Klarna did not answer; whoever asked comes again.
+pub(super) fn unavailable(error: &KlarnaError) -> Refusal {
+    tracing::warn!(%error, "klarna did not answer a read");
+    Refusal::KlarnaUnavailable(None, Duration::from_secs(5))
+}
+
+/// What a transaction wants a person to be told of, once it is committed.
+type Alarm = Option<(&'static str, String)>;
+
+/// Writes what a session's read said.
+async fn take(house: &House, id: LinkId, news: SessionNews) -> Result<Learned, Refusal> {
+    let pen = house.pen();
+    let (learned, alarm) = house
+        .store
+        .write(move |tx| {
+            let before = tx.link(id)?.ok_or(Refusal::NotFound)?;
+            if !is_news(&before, &news) {
+                return Ok((learned(&before), None));
+            }
+            let mut pen = pen;
+            let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
+            link.updated_at = pen.at;
+            let alarm = take_in(tx, &mut link, &news, &mut pen)?;
+            tx.save(&link)?;
+            Ok::<_, Refusal>((learned(&link), alarm))
+        })
+        .await?;
+    house.sound(alarm, id).await;
+    Ok(learned)
+}
+
+fn learned(link: &Link) -> Learned {
+    if link.stage.status().is_final() {
+        Learned::Final
+    } else {
+        Learned::Open
+    }
+}
+
+/// Whether a read says anything that the row does not. Older news than the newest taken is none
+/// (failure-model R9), unless it is final: a final word cannot be overtaken.
+fn is_news(link: &Link, news: &SessionNews) -> bool {
+    let known = &link.klarna;
+    let last_word = matches!(
+        news.reading,
+        Reading::Completed | Reading::Cancelled | Reading::Disabled
+    );
+    let stale =
+        matches!((known.updated_at, news.updated_at), (Some(known), Some(new)) if new < known);
+    if link.stage.status().is_final() || (stale && !last_word) {
+        return last_word
+            && link.stage.status() != Status::Completed
+            && news.reading == Reading::Completed;
+    }
+    last_word
+        || known.status.as_deref() != Some(&news.raw)
+        || (news.expires_at.is_some() && known.expires_at != news.expires_at)
+        || known.updated_at != news.updated_at
+}
+
+fn take_in(
+    tx: &mut Tx,
+    link: &mut Link,
+    news: &SessionNews,
+    pen: &mut Pen,
+) -> Result<Alarm, Refusal> {
+    let ours = link
+        .stage
+        .pair()
+        .is_some_and(|pair| news.order.as_ref().is_none_or(|order| *order == pair.order));
+    if !ours {
+        return mismatch(tx, link, pen);
+    }
+    let first_word = link.klarna.status.as_deref() != Some(&news.raw);
+    if first_word && news.reading == Reading::Unclear && news.raw != "TIMEOUT" {
+        tracing::warn!(link = %link.id, status = news.raw, "klarna said a status that we do not know; it is kept and not acted on");
+    }
+    link.klarna.status = Some(news.raw.clone());
+    link.klarna.updated_at = news.updated_at.or(link.klarna.updated_at);
+    link.klarna.expires_at = news.expires_at.or(link.klarna.expires_at);
+    link.klarna.verified_at = Some(pen.at);
+    if news.klarna_reference.is_some() {
+        link.klarna.reference.clone_from(&news.klarna_reference);
+    }
+    match news.reading {
+        Reading::Completed => complete(tx, link, &Proof::Session, pen),
+        Reading::Consumer(consumer) => moved(tx, link, consumer, news, pen).map(|()| None),
+        Reading::Cancelled => {
+            link.stage = link.stage.clone().cancelled(pen.at)?;
+            pen.tell(tx, link, EventKind::LinkCancelled, None)?;
+            pen.skip_unsent(tx, link)?;
+            Ok(None)
+        }
+        // our own DELETE is proved by the verb *disable*; here it was another's
+        Reading::Disabled if link.stage.status() == Status::Open => {
+            link.stage = link.stage.clone().disabled_by_klarna(pen.at)?;
+            link.closing_reason = Some(Closing::Klarna);
+            pen.tell(tx, link, EventKind::LinkDisabled, None)?;
+            pen.skip_unsent(tx, link)?;
+            Ok(None)
+        }
+        Reading::Disabled | Reading::Unclear => Ok(None),
+    }
+}
+
+fn moved(
+    tx: &mut Tx,
+    link: &mut Link,
+    consumer: Consumer,
+    news: &SessionNews,
+    pen: &mut Pen,
+) -> Result<(), Refusal> {
+    let Stage::Open {
+        pair,
+        until,
+        consumer: before,
+    } = &link.stage
+    else {
+        return Ok(());
+    };
+    let (before, until) = (*before, news.expires_at.unwrap_or(*until));
+    let mut pair = pair.clone();
+    if news.id_check_url.is_some() {
+        pair.id_check_url.clone_from(&news.id_check_url);
+    }
+    link.stage = Stage::Open {
+        pair,
+        until,
+        consumer,
+    };
+    if consumer != Consumer::NotOpened && !link.viewed {
+        link.viewed = true;
+        pen.tell(tx, link, EventKind::LinkViewed, None)?;
+    }
+    if consumer != before {
+        pen.tell(tx, link, EventKind::LinkConsumerChanged, None)?;
+    }
+    Ok(())
+}
+
+/// Klarna's page is gone: paid, or over.
+pub(super) async fn end(house: &House, id: LinkId, proof: Option<Proof>) -> Result<Link, Refusal> {
+    let pen = house.pen();
+    let (link, alarm) = house
+        .store
+        .write(move |tx| {
+            let mut pen = pen;
+            let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
+            link.updated_at = pen.at;
+            let alarm = if let Some(proof) = &proof {
+                complete(tx, &mut link, proof, &mut pen)?
+            } else {
+                expire(tx, &mut link, &mut pen)?;
+                None
+            };
+            tx.save(&link)?;
+            Ok::<_, Refusal>((link, alarm))
+        })
+        .await?;
+    house.sound(alarm, id).await;
+    Ok(link)
+}
+
+fn expire(tx: &mut Tx, link: &mut Link, pen: &mut Pen) -> Result<(), Refusal> {
+    if !matches!(link.stage.status(), Status::Open | Status::Disabling) {
+        return Ok(());
+    }
+    link.stage = link.stage.clone().expired(pen.at)?;
+    link.klarna.verified_at = Some(pen.at);
+    pen.tell(tx, link, EventKind::LinkExpired, None)?;
+    Ok(pen.skip_unsent(tx, link)?)
+}
+
+/// Money was authorised. Beats every other stage; a second payment of one reference, and one that
+/// came after the link was closed, are for a person to see.
+pub(super) fn complete(
+    tx: &mut Tx,
+    link: &mut Link,
+    proof: &Proof,
+    pen: &mut Pen,
+) -> Result<Alarm, Refusal> {
+    let before = link.stage.status();
+    if before == Status::Completed {
+        return Ok(None);
+    }
+    let (ours, payment) = match proof {
+        Proof::Session => (true, Payment::authorized()),
+        Proof::Order(news) => (
+            link.owns(
+                &news.order,
+                news.amount,
+                news.currency.as_deref(),
+                news.merchant_reference2.as_deref(),
+            ),
+            Payment::authorized(),
+        ),
+        Proof::Payment(news) => (
+            link.owns(
+                &news.order,
+                news.amount,
+                news.currency.as_deref(),
+                news.merchant_reference2.as_deref(),
+            ),
+            news.payment.clone(),
+        ),
+    };
+    if !ours {
+        return mismatch(tx, link, pen);
+    }
+    let twin = tx.paid_link(&link.store, &link.sale.reference, Timestamp::UNIX_EPOCH)?;
+    link.stage = link.stage.clone().completed(pen.at, payment)?;
+    link.klarna.verified_at = Some(pen.at);
+    pen.tell(tx, link, EventKind::LinkCompleted, None)?;
+    pen.tell(tx, link, EventKind::PaymentAuthorized, None)?;
+    pen.skip_unsent(tx, link)?;
+    tx.enqueue(&Job {
+        kind: JobKind::Settle,
+        subject: link.id.to_string(),
+        link: link.id,
+        due_at: pen.at,
+    })?;
+    let mut alarm = None;
+    if matches!(
+        before,
+        Status::Disabled | Status::Expired | Status::Cancelled
+    ) {
+        pen.tell(tx, link, EventKind::LinkPaidAfterDisable, None)?;
+        alarm = Some((
+            "paid_after_disable",
+            format!("{} was paid after it was {}", link.id, before.as_str()),
+        ));
+    }
+    if let Some(twin) = twin.filter(|twin| *twin != link.id) {
+        pen.tell(tx, link, EventKind::LinkDuplicatePayment, None)?;
+        alarm = Some((
+            "duplicate_payment",
+            format!("{} and {twin} are both paid for one reference", link.id),
+        ));
+    }
+    Ok(alarm)
+}
+
+/// Order, amount, currency or reference are not ours: nothing is completed, a person decides.
+pub(super) fn mismatch(tx: &mut Tx, link: &mut Link, pen: &mut Pen) -> Result<Alarm, Refusal> {
+    if link.mismatch {
+        return Ok(None);
+    }
+    link.mismatch = true;
+    pen.tell(tx, link, EventKind::LinkMismatch, None)?;
+    Ok(Some((
+        "mismatch",
+        format!("what klarna says of {} is not what was sold", link.id),
+    )))
+}

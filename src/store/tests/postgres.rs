@@ -1,0 +1,212 @@
+//! PostgreSQL: what is tried again, and how an unanswered COMMIT is settled.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::*;
+use crate::store::pg::{Pg, committed};
+use crate::store::url::{Place, Target, Tls};
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    it: i64,
+}
+
+impl Fixture {
+    async fn ask(&self, query: &'static str) -> i64 {
+        let count: Count = self
+            .read(move |tx| tx.sql(|conn| diesel::sql_query(query).get_result(conn)))
+            .await;
+        count.it
+    }
+
+    fn pg(&self) -> &Pg {
+        match &self.store.0.backend {
+            Backend::Pg(pg) => pg,
+            Backend::Lite(_) => unreachable!("made by postgres()"),
+        }
+    }
+
+    /// A connection that is not the store's.
+    async fn stranger(&self) -> tokio_postgres::Client {
+        let (client, connection) =
+            tokio_postgres::connect(&self.database.url, tokio_postgres::NoTls)
+                .await
+                .unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_is_tried_again() {
+    let Some(f) = postgres().await else { return };
+    let ids = [f.born("SO-1").await.id, f.born("SO-2").await.id];
+    let meeting = Arc::new(Barrier::new(2));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let writers = [(0, 1), (1, 0)].map(|(first, second)| {
+        let (store, meeting, runs) = (f.store.clone(), Arc::clone(&meeting), Arc::clone(&runs));
+        tokio::spawn(async move {
+            store
+                .write(move |tx| -> Res<()> {
+                    tx.touch(ids[first])?;
+                    if runs.fetch_add(1, Ordering::SeqCst) < 2 {
+                        meeting.wait();
+                    }
+                    tx.touch(ids[second])?;
+                    Ok(())
+                })
+                .await
+        })
+    });
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 3, "one of the two ran again");
+    for id in ids {
+        assert_eq!(f.read(move |tx| tx.link(id)).await.unwrap().version, 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_within_a_closure_is_tried_again() {
+    let Some(f) = postgres().await else { return };
+    let id = f.born("SO-1").await.id;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    f.write(move |tx| {
+        tx.touch(id)?;
+        if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+            tx.sql(|conn| conn.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())"))?;
+        }
+        tx.touch(id)
+    })
+    .await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    assert_eq!(f.read(move |tx| tx.link(id)).await.unwrap().version, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_cut_while_they_lay_idle_are_not_noticed() {
+    let Some(f) = postgres().await else { return };
+    let link = f.born("SO-1").await;
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE application_name = 'paylink' AND query LIKE '%ROLLBACK%' AND pid <> pg_backend_pid() \
+               AND state = 'idle'";
+    // a read leaves its connection idle behind a ROLLBACK
+    f.read(move |tx| tx.link(link.id)).await;
+    f.stranger().await.batch_execute(cut).await.unwrap();
+    f.born("SO-2").await;
+}
+
+/// A deferred trigger cuts the first COMMIT's connection. Nobody knows what became of it; its
+/// witness says that it was not stored, and it is stored once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unanswered_commit_is_settled_by_its_witness() {
+    let Some(f) = postgres().await else { return };
+    f.raw(
+        "CREATE SEQUENCE cuts; \
+         CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF nextval('cuts') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; \
+         RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON event DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW WHEN (NEW.kind <> '') EXECUTE FUNCTION cut()",
+    )
+    .await;
+    let link = f.born("SO-1").await;
+    assert_eq!(f.ask("SELECT last_value AS it FROM cuts").await, 2);
+    assert_eq!(f.ask("SELECT count(*) AS it FROM event").await, 1);
+    assert_eq!(f.read(move |tx| tx.events_of(link.id)).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_waits_for_the_old_backend() {
+    let Some(f) = postgres().await else { return };
+    for end in ["COMMIT", "ROLLBACK"] {
+        let (old, watcher, witness) = (f.stranger().await, f.stranger().await, f.event());
+        old.batch_execute(&format!(
+            "BEGIN; INSERT INTO event (id, kind, created_at, json) VALUES ('{witness}', 'x', 0, '')"
+        ))
+        .await
+        .unwrap();
+        let pool = Arc::clone(&f.pg().pool);
+        let asking = tokio::task::spawn_blocking(move || committed(&pool, witness));
+        let waits = format!(
+            "SELECT 1 FROM pg_stat_activity AS a, pg_locks AS l, pg_stat_activity AS old \
+             WHERE a.pid = l.pid AND NOT l.granted AND a.query LIKE '%ON CONFLICT (id) DO NOTHING%' \
+             AND old.pid = ANY(pg_blocking_pids(a.pid)) AND old.query LIKE '%{witness}%'"
+        );
+        while watcher.query(&waits, &[]).await.unwrap().is_empty() {
+            assert!(!asking.is_finished(), "it answered too early");
+        }
+        old.batch_execute(end).await.unwrap();
+        assert_eq!(asking.await.unwrap(), Ok(end == "COMMIT"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_last_60_seconds_of_the_databases_time() {
+    let Some(f) = postgres().await else { return };
+    // this process's clock is wrong by years, which moves no lease
+    let job = Job {
+        kind: JobKind::Open,
+        subject: "a".into(),
+        link: LinkId::new(start(), &f.random),
+        due_at: f.clock.now(),
+    };
+    let lease = Lease::of("one");
+    f.write(move |tx| tx.enqueue_leased(&job, &lease)).await;
+    let left = "SELECT (lease_until - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) / 1000000 AS it FROM job";
+    assert!((50..=60).contains(&f.ask(left).await));
+    f.raw("UPDATE job SET lease_until = lease_until - 30000000")
+        .await;
+    assert!((20..=30).contains(&f.ask(left).await));
+    f.write(|tx| tx.renew(&Lease::of("one"))).await;
+    assert!((50..=60).contains(&f.ask(left).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_relay_tells_listeners() {
+    let Some(f) = postgres().await else { return };
+    f.born("SO-1").await;
+    let relays = [f.store.relay_once(), f.store.relay_once()];
+    let heads = futures_util::future::join_all(relays).await;
+    assert_eq!(heads, [Ok(1), Ok(1)], "two relays stamp nothing twice");
+}
+
+fn target(url: &str) -> Result<Target, OpenError> {
+    match Place::parse(url)? {
+        Place::Pg(target) => Ok(*target),
+        Place::Lite(_) => panic!("not PostgreSQL"),
+    }
+}
+
+#[test]
+fn tls_is_verified_unless_the_server_is_here() {
+    let full = |authorities| Tls::VerifyFull { authorities };
+    let tls = |url: &str| target(url).unwrap().tls;
+    assert_eq!(tls("postgres://u@localhost/d"), Tls::Disable);
+    assert_eq!(tls("postgres://u@127.0.0.1/d"), Tls::Disable);
+    assert_eq!(tls("postgres://u@[::1]/d?sslmode=verify-full"), full(None));
+    assert_eq!(tls("postgresql://u:p@db.example.com/d"), full(None));
+    assert_eq!(tls("postgres://u@localhost,db.example.com/d"), full(None));
+    assert_eq!(
+        tls("postgres://u@db.example.com/d?sslmode=disable"),
+        Tls::Disable
+    );
+    let url =
+        "postgres://u@a,b/d?sslrootcert=ca.pem&target_session_attrs=read-write&sslmode=verify-full";
+    assert_eq!(tls(url), full(Some("ca.pem".into())));
+    let attrs = target(url).unwrap().config.get_target_session_attrs();
+    assert_eq!(attrs, tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+    for mode in ["require", "prefer", "verify-ca"] {
+        let refused = target(&format!("postgres://u@localhost/d?sslmode={mode}")).err();
+        assert!(matches!(refused, Some(OpenError::Unsupported(_))), "{mode}");
+    }
+    let secret = target("postgres://u:hush@localhost:x/d").err().unwrap();
+    assert!(!secret.to_string().contains("hush"));
+}
