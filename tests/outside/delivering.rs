@@ -41,7 +41,7 @@ stories!(
     ]
 );
 
-async fn sent(w: &World, channel: &str, to: &str) -> (Caller, Value, Value) {
+pub async fn sent(w: &World, channel: &str, to: &str) -> (Caller, Value, Value) {
     let (agent, mut sale) = (w.agent(), sale());
     sale["send"] = json!([{"channel": channel, "to": to}]);
     let link = agent.creates(&sale).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::harness::world::id;
-use super::harness::{World, WorldPlan, eventually, reference, sale, stories, within};
+use super::harness::{World, WorldPlan, eventually, reference, sale, stories};
 
 stories!(
     ending,
@@ -16,13 +16,6 @@ stories!(
         a_renewal_may_change_the_sale,
         two_days_end_a_link_at_klarna,
     ]
-);
-
-// The shortest life is a minute, which this group waits for.
-stories!(
-    ending_by_itself,
-    WorldPlan::new(),
-    [our_own_end_is_a_disable]
 );
 
 async fn klarnas_end_is_the_links_end(w: &World) {
@@ -199,37 +192,4 @@ async fn two_days_end_a_link_at_klarna(w: &World) {
         .await
         .expect(200);
     agent.until(id(&link), "expired").await;
-}
-
-async fn our_own_end_is_a_disable(w: &World) {
-    let (agent, mut sale) = (w.agent(), sale());
-    sale["expires_in"] = json!("PT1M");
-    let (link, mut paid) = (agent.creates(&sale).await, super::harness::sale());
-    paid["expires_in"] = json!("PT1M");
-    let paid = agent.creates(&paid).await;
-    // the buyer is first, and nobody has seen it when the end comes
-    w.klarna.buyer(&paid, "open").await;
-    let closed = within(90, async || {
-        let now = agent.link(id(&link)).await;
-        (now["status"] == "expired").then_some(now)
-    })
-    .await
-    .expect("the link ends after its minute");
-    assert_eq!(
-        (&closed["closing_reason"], &closed["payable"]),
-        (&json!("expired"), &json!(false))
-    );
-    assert_eq!(
-        w.klarna.session(&link).await["status"],
-        "DISABLED",
-        "never expired while Klarna may take the money"
-    );
-    let types: Vec<_> = agent
-        .timeline(id(&link))
-        .await
-        .iter()
-        .map(|event| event["type"].clone())
-        .collect();
-    assert_eq!(types.last(), Some(&json!("link.expired")), "{types:?}");
-    assert!(types.contains(&json!("link.disabling")), "{types:?}");
 }

@@ -8,6 +8,7 @@ mod delivering;
 mod disabling;
 mod ending;
 mod listing;
+mod minute;
 mod operating;
 mod outages;
 mod paying;

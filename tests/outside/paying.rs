@@ -312,10 +312,13 @@ async fn validation_is_answered_from_the_database(w: &World) {
             .is_some_and(|kind| kind.starts_with("text/html")),
         "{closed}"
     );
-    // the same through Klarna's page: a disabling link refuses the purchase
+    // Klarna's page asks too: a disabling link takes no money
     let link = agent.creates(&sale()).await;
-    w.klarna.buyer(&link, "pay").await;
-    agent.until(id(&link), "completed").await;
+    w.klarna.breaks("disable_session", "status:503", 1).await;
+    agent.disables(id(&link)).await.expect(202);
+    w.klarna.try_act(&link, "pay").await;
+    assert_ne!(w.klarna.session(&link).await["status"], "COMPLETED");
+    agent.until(id(&link), "disabled").await;
 }
 
 fn heading(page: &str) -> String {

@@ -95,13 +95,17 @@ impl Caller {
 
     /// The link once it has that status.
     pub async fn until(&self, id: &str, status: &str) -> Value {
+        self.until_within(id, status, 25).await
+    }
+
+    pub async fn until_within(&self, id: &str, status: &str, seconds: u64) -> Value {
         let mut last = Value::Null;
-        let found = within(25, async || {
+        let found = within(seconds, async || {
             last = self.link(id).await;
             (last["status"] == status).then(|| last.clone())
         })
         .await;
-        found.unwrap_or_else(|| panic!("{id} never became {status}; it is {last:#}"))
+        found.unwrap_or_else(|| panic!("{id} never became {status}; it is {last}"))
     }
 
     /// The link's delivery once it has that status.

@@ -8,6 +8,8 @@ use super::sale::PERSONAL;
 
 /// No personal data in what was answered or logged.
 pub fn nothing_personal(what: &str, text: &str) {
+    // the example that descriptions and faults show is nobody's number
+    let text = &text.replace("+447700900123", "");
     for secret in PERSONAL {
         assert!(
             !text.contains(secret),

@@ -21,10 +21,10 @@ pub fn email() -> String {
     format!("quillfeather.{}@example.com", next())
 }
 
-/// A number of the range that is reserved for fiction, E.164. The first hundred are not handed
-/// out: they stand in sample addresses.
+/// A number of the range that is reserved for fiction, E.164. The first two hundred are not
+/// handed out: they stand in sample addresses and in the service's own examples.
 pub fn phone() -> String {
-    format!("+447700900{:03}", 100 + next() % 900)
+    format!("+447700900{:03}", 200 + next() % 800)
 }
 
 pub fn address() -> Value {
