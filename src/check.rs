@@ -75,7 +75,10 @@ pub async fn public_url(http: &reqwest::Client, url: &str) -> Seen {
     if answer.status().is_success() {
         Ok(format!("{url} answers"))
     } else {
-        Err(format!("{url}/healthz answered {}; does the proxy lead to paylink?", answer.status()))
+        Err(format!(
+            "{url}/healthz answered {}; does the proxy lead to paylink?",
+            answer.status()
+        ))
     }
 }
 
@@ -161,7 +164,11 @@ async fn urls(http: &reqwest::Client, opened: &Opened) -> String {
     };
     let code = match &opened.qr_code_url {
         None => "it has no QR".to_owned(),
-        Some(picture) => match picture_at(http, picture).await.as_deref().and_then(qr::read) {
+        Some(picture) => match picture_at(http, picture)
+            .await
+            .as_deref()
+            .and_then(qr::read)
+        {
             Some(text) if text == *url => format!("{picture} says the same"),
             Some(text) => format!("{picture} says {text}"),
             None => format!("{picture} cannot be read"),

@@ -51,10 +51,16 @@ pub fn start(house: House) -> Worker {
     let stop = CancellationToken::new();
     let mut loops = vec![
         house.runtime.spawn(heartbeat(house.clone(), stop.clone())),
-        house.runtime.spawn(housekeeping(house.clone(), stop.clone())),
+        house
+            .runtime
+            .spawn(housekeeping(house.clone(), stop.clone())),
     ];
     for kind in KINDS {
-        loops.push(house.runtime.spawn(serve(house.clone(), *kind, stop.clone())));
+        loops.push(
+            house
+                .runtime
+                .spawn(serve(house.clone(), *kind, stop.clone())),
+        );
     }
     Worker { stop, loops, house }
 }
@@ -69,7 +75,10 @@ impl Worker {
             }
         }
         self.house.tasks.close();
-        if tokio::time::timeout(grace, self.house.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(grace, self.house.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("work was under way when the time to stop was over; its leases heal it");
         }
     }
@@ -158,7 +167,12 @@ async fn work(house: &House, claim: Claim) {
     let (outcome, again) = match run.await {
         Ok(Ok(())) => ("done", None),
         Ok(Err(refusal)) => {
-            tracing::warn!(job = kind, subject = claim.job.subject, error = &refusal as &dyn std::error::Error, "a job could not be done");
+            tracing::warn!(
+                job = kind,
+                subject = claim.job.subject,
+                error = &refusal as &dyn std::error::Error,
+                "a job could not be done"
+            );
             ("fault", Some((AFTER_FAULT, false)))
         }
         Err(_) => {
@@ -169,7 +183,11 @@ async fn work(house: &House, claim: Claim) {
     metrics::histogram!("paylink_job_seconds", "kind" => kind, "outcome" => outcome)
         .record(begun.elapsed().as_secs_f64());
     let Some((wait, poison)) = again else { return };
-    let due = house.clock.now().saturating_add(wait).unwrap_or(jiff::Timestamp::MAX);
+    let due = house
+        .clock
+        .now()
+        .saturating_add(wait)
+        .unwrap_or(jiff::Timestamp::MAX);
     if let Err(error) = house
         .store
         .write(move |tx| tx.again(&claim, due, poison))
@@ -197,12 +215,16 @@ async fn heartbeat(house: House, stop: CancellationToken) {
 async fn housekeeping(house: House, stop: CancellationToken) {
     loop {
         let now = house.clock.now();
-        if let Err(error) = house.store.write(move |tx| tx.purge_idempotency(now - KEYS_KEPT)).await {
+        if let Err(error) = house
+            .store
+            .write(move |tx| tx.purge_idempotency(now - KEYS_KEPT))
+            .await
+        {
             tracing::warn!(%error, "old rows could not be removed");
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(3_600)) => {}
+            () = tokio::time::sleep(Duration::from_hours(1)) => {}
         }
     }
 }

@@ -52,7 +52,11 @@ pub(super) async fn check(session: bool, as_json: bool) -> Result<(), Failure> {
         let seen = check::session(&klarna, &http, &vault, &config, clock.now(), &random).await;
         table.row("session", seen);
     }
-    if table.good { Ok(()) } else { Err(Failure::Said) }
+    if table.good {
+        Ok(())
+    } else {
+        Err(Failure::Said)
+    }
 }
 
 struct Table {

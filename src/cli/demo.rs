@@ -16,7 +16,8 @@ use crate::random::Random;
 use crate::simulator;
 
 /// Where paylink listens when nobody says otherwise; the page takes the next port.
-const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 pub(super) async fn demo(
@@ -98,11 +99,22 @@ pub(super) async fn demo(
 
 fn invite(places: &Places, desk: SocketAddr) {
     eprintln!("\nThe shop and its buyer are at   http://{desk}/");
-    eprintln!("  press \"Create and send a link\", read mail and SMS in the buyer's inbox, pay there");
-    eprintln!("The API is at                   {}  (described at {}/docs)", places.api, places.api);
-    eprintln!("Klarna's simulator is at        {}  (its controls under /_sim/)", places.klarna);
+    eprintln!(
+        "  press \"Create and send a link\", read mail and SMS in the buyer's inbox, pay there"
+    );
+    eprintln!(
+        "The API is at                   {}  (described at {}/docs)",
+        places.api, places.api
+    );
+    eprintln!(
+        "Klarna's simulator is at        {}  (its controls under /_sim/)",
+        places.klarna
+    );
     eprintln!("A ready login (role admin):     {}", places.key);
-    eprintln!("\n  curl -H 'Authorization: Bearer {}' {}/v1/links\n", places.key, places.api);
+    eprintln!(
+        "\n  curl -H 'Authorization: Bearer {}' {}/v1/links\n",
+        places.key, places.api
+    );
     eprintln!("Nothing leaves this machine. Ctrl-C ends it.");
 }
 
@@ -117,12 +129,18 @@ fn settings(
     let mut settings: HashMap<&'static str, String> = [
         ("PAYLINK_LISTEN", listen.to_string()),
         ("PAYLINK_ALLOW_SIMULATOR", "1".into()),
-        ("DATABASE_URL", format!("sqlite://{}/demo.db", folder.display())),
+        (
+            "DATABASE_URL",
+            format!("sqlite://{}/demo.db", folder.display()),
+        ),
         ("KLARNA_API_URL", klarna.to_owned()),
         ("KLARNA_USERNAME", "sim".into()),
         ("KLARNA_PASSWORD", "sim".into()),
         ("MERCHANT_NAME", "Acme Shop".into()),
-        ("MERCHANT_TERMS_URL", "https://shop.example.com/terms".into()),
+        (
+            "MERCHANT_TERMS_URL",
+            "https://shop.example.com/terms".into(),
+        ),
         ("MERCHANT_SUPPORT", "+44 7700 900000".into()),
         ("DEFAULT_TIME_ZONE", "Europe/London".into()),
         ("SMTP_URL", format!("smtp://{smtp}?tls=none")),
@@ -180,7 +198,9 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.ours && let Err(error) = std::fs::remove_dir_all(&self.path) {
+        if self.ours
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
             tracing::warn!(%error, "the demo's folder could not be removed");
         }
     }

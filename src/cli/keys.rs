@@ -56,7 +56,9 @@ fn end(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
         let span: Span = text.parse().map_err(|_| wrong())?;
         let here = jiff::tz::Offset::UTC.to_datetime(now);
         let end = here.checked_add(span).map_err(|_| wrong())?;
-        jiff::tz::Offset::UTC.to_timestamp(end).map_err(|_| wrong())?
+        jiff::tz::Offset::UTC
+            .to_timestamp(end)
+            .map_err(|_| wrong())?
     };
     if end <= now {
         return Err(wrong());
@@ -66,7 +68,13 @@ fn end(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
 
 async fn create(base: &Base, new: NewKey, now: Timestamp) -> Result<(), Failure> {
     let vault = serve::vault(base, &Random::os())?;
-    let store = serve::open_store(base, Some(vault.clone()), serve::Holding::Beside, Clock::system()).await?;
+    let store = serve::open_store(
+        base,
+        Some(vault.clone()),
+        serve::Holding::Beside,
+        Clock::system(),
+    )
+    .await?;
     store
         .migrate_if_empty()
         .await
@@ -82,7 +90,10 @@ async fn create(base: &Base, new: NewKey, now: Timestamp) -> Result<(), Failure>
 
 async fn list(base: &Base, as_json: bool) -> Result<(), Failure> {
     let vault = serve::vault(base, &Random::os())?;
-    let store = serve::open_store(base, Some(vault), serve::Holding::Beside, Clock::system()).await?;
+    let store =
+        serve::open_store(base, Some(vault), serve::Holding::Beside, Clock::system()).await?;
+    // the method alone is not general over a transaction's lifetime
+    #[allow(clippy::redundant_closure_for_method_calls)]
     let keys = store
         .read(|tx| tx.keys())
         .await
@@ -126,7 +137,8 @@ async fn list(base: &Base, as_json: bool) -> Result<(), Failure> {
 
 async fn revoke(base: &Base, id: KeyId, now: Timestamp) -> Result<(), Failure> {
     let vault = serve::vault(base, &Random::os())?;
-    let store = serve::open_store(base, Some(vault), serve::Holding::Beside, Clock::system()).await?;
+    let store =
+        serve::open_store(base, Some(vault), serve::Holding::Beside, Clock::system()).await?;
     let revoked = store
         .write(move |tx| tx.revoke_key(id, now))
         .await
@@ -150,8 +162,14 @@ mod tests {
     #[test]
     fn an_end_is_a_time_or_a_duration_ahead() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        assert_eq!(end("P90D", now).unwrap() - SignedDuration::from_hours(90 * 24), now);
-        assert_eq!(end("2027-01-01T00:00:00Z", now).unwrap().to_string(), "2027-01-01T00:00:00Z");
+        assert_eq!(
+            end("P90D", now).unwrap() - SignedDuration::from_hours(90 * 24),
+            now
+        );
+        assert_eq!(
+            end("2027-01-01T00:00:00Z", now).unwrap().to_string(),
+            "2027-01-01T00:00:00Z"
+        );
         for wrong in ["", "yesterday", "2020-01-01T00:00:00Z", "-P1D", "P0D"] {
             assert!(end(wrong, now).is_err(), "{wrong}");
         }

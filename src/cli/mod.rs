@@ -23,9 +23,16 @@ pub use serve::{Options, Service, start};
 /// Distributes Klarna payment links by e-mail, SMS and QR code, follows each to its end, and can
 /// revoke it.
 #[derive(Debug, Parser)]
-#[command(name = "paylink", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Settings are environment variables, or lines of a file .env in the working \
-    directory; .env.example lists them all.\nA first look, without any account: paylink demo")]
+#[command(
+    name = "paylink",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Settings are environment variables, or lines of a file .env in the working \
+    directory; .env.example lists them all.\nA first look, without any account: paylink demo"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -34,8 +41,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the API, Klarna's callbacks and the buyers' return pages, and do the background work
-    #[command(after_help = "Prints `listening on http://ADDR:PORT` once it accepts. Stops on SIGTERM or \
-        Ctrl-C: takes nothing new and finishes what is under way, at most 25 s.")]
+    #[command(
+        after_help = "Prints `listening on http://ADDR:PORT` once it accepts. Stops on SIGTERM or \
+        Ctrl-C: takes nothing new and finishes what is under way, at most 25 s."
+    )]
     Serve {
         /// Leave the background work to other processes (PostgreSQL only)
         #[arg(long)]
@@ -53,8 +62,10 @@ enum Command {
     /// Bring the database's schema up to date and say from what to what
     Migrate,
     /// Run the Klarna simulator alone: KCO, HPP, Order Management and the payment page
-    #[command(after_help = "Its controls are under /_sim/ on the same port, for this machine only: list \
-        orders and sessions, act as the buyer, inject faults, move its clock, read its log.")]
+    #[command(
+        after_help = "Its controls are under /_sim/ on the same port, for this machine only: list \
+        orders and sessions, act as the buyer, inject faults, move its clock, read its log."
+    )]
     Simulate {
         /// Address and port; port 0 takes a free one
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
@@ -70,8 +81,10 @@ enum Command {
         callback_delay_scale: f64,
     },
     /// See the main job done: simulator, mail and SMS catcher and paylink in one process
-    #[command(after_help = "Needs no configuration and no account; nothing leaves this machine.\n\
-        Without --once it stays up and prints where to click.")]
+    #[command(
+        after_help = "Needs no configuration and no account; nothing leaves this machine.\n\
+        Without --once it stays up and prints where to click."
+    )]
     Demo {
         /// Play the whole story, print each step with what was seen, and exit; 0 only if all is well
         #[arg(long)]
@@ -132,9 +145,8 @@ enum KeysCommand {
 }
 
 fn role(word: &str) -> Result<Role, String> {
-    Role::from_word(word).ok_or_else(|| {
-        "use agent, supervisor, integrator, tablet, auditor or admin".to_owned()
-    })
+    Role::from_word(word)
+        .ok_or_else(|| "use agent, supervisor, integrator, tablet, auditor or admin".to_owned())
 }
 
 fn store(name: &str) -> Result<String, String> {
@@ -198,7 +210,10 @@ pub fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     choose_cryptography();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("paylink: the runtime cannot start: {error}");
@@ -267,8 +282,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
-        let _: Cli = Cli::try_parse_from(["paylink", "keys", "create", "--name", "till", "--role", "agent"]).unwrap();
-        assert!(Cli::try_parse_from(["paylink", "keys", "create", "--name", "x", "--role", "boss"]).is_err());
+        let _: Cli = Cli::try_parse_from([
+            "paylink", "keys", "create", "--name", "till", "--role", "agent",
+        ])
+        .unwrap();
+        assert!(
+            Cli::try_parse_from(["paylink", "keys", "create", "--name", "x", "--role", "boss"])
+                .is_err()
+        );
         assert!(Cli::try_parse_from(["paylink", "demo", "--json"]).is_err());
     }
 }

@@ -155,7 +155,13 @@ async fn house(
     let vault = vault(&config.base, &random)?;
     let klarna = Klarna::new(klarna(config), clock.clone(), random.clone())
         .map_err(|error| Failure::failed("the client of Klarna cannot be made", &error))?;
-    let store = open_store(&config.base, Some(vault.clone()), Holding::Serving, clock.clone()).await?;
+    let store = open_store(
+        &config.base,
+        Some(vault.clone()),
+        Holding::Serving,
+        clock.clone(),
+    )
+    .await?;
     if migrate {
         let migrated = store.migrate().await.map_err(|error| {
             Failure::failed("the schema could not be brought up to date", &error)
@@ -290,7 +296,9 @@ fn settings(config: &Config, templates: &Templates) -> flow::Settings {
     let defaults = &config.defaults;
     let mail_domain = config.smtp.as_ref().map_or("localhost", |smtp| {
         let address = &smtp.from.address;
-        address.rsplit_once('@').map_or("localhost", |(_, domain)| domain)
+        address
+            .rsplit_once('@')
+            .map_or("localhost", |(_, domain)| domain)
     });
     flow::Settings {
         mode: config.mode,

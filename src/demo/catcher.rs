@@ -89,16 +89,18 @@ impl Inbox {
     }
 
     /// Keeps a mail; answers its number.
-    pub fn take_mail(&self, from: &str, to: &[String], raw: Vec<u8>) -> usize {
-        let parsed = MessageParser::default().parse(&raw);
-        let part = |text: Option<std::borrow::Cow<'_, str>>| text.map(|t| t.into_owned()).unwrap_or_default();
+    pub fn take_mail(&self, from: &str, to: &[String], raw: &[u8]) -> usize {
+        let parsed = MessageParser::default().parse(raw);
+        let part = |text: Option<std::borrow::Cow<'_, str>>| {
+            text.map(std::borrow::Cow::into_owned).unwrap_or_default()
+        };
         let mut mail = CaughtMail {
             number: 0,
             at: self.clock.now().to_string(),
             from: from.to_owned(),
             to: to.to_vec(),
             subject: String::new(),
-            text: String::from_utf8_lossy(&raw).into_owned(),
+            text: String::from_utf8_lossy(raw).into_owned(),
             html: String::new(),
             picture: None,
             message_id: String::new(),
@@ -163,11 +165,19 @@ impl Inbox {
     /// A mail by its number.
     pub fn mail(&self, number: usize) -> Option<CaughtMail> {
         let caught = self.caught();
-        caught.mails.iter().find(|mail| mail.number == number).cloned()
+        caught
+            .mails
+            .iter()
+            .find(|mail| mail.number == number)
+            .cloned()
     }
 
     /// Waits for something that `look` finds in the inbox.
-    pub async fn find<T>(&self, patience: Duration, look: impl Fn(&Self) -> Option<T>) -> Option<T> {
+    pub async fn find<T>(
+        &self,
+        patience: Duration,
+        look: impl Fn(&Self) -> Option<T>,
+    ) -> Option<T> {
         let mut changed = self.changed.subscribe();
         let wait = async {
             loop {
@@ -198,7 +208,9 @@ mod tests {
         let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
         let talk = "EHLO me\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n\
             Subject: =?utf-8?q?p=C3=A5y?=\r\nMessage-ID: <1@example.com>\r\n\r\n..dot\r\nend\r\n.\r\nQUIT\r\n";
-        tokio::io::AsyncWriteExt::write_all(&mut client, talk.as_bytes()).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut client, talk.as_bytes())
+            .await
+            .unwrap();
         let mail = inbox
             .find(Duration::from_secs(5), |inbox| inbox.mails().pop())
             .await

@@ -72,11 +72,12 @@ impl Catcher {
     pub fn show(self, places: Places, http: reqwest::Client) -> std::io::Result<Shown> {
         let desk = desk::Desk::new(places, self.inbox, http).map_err(std::io::Error::other)?;
         let desk = Data::new(desk);
-        let server = HttpServer::new(move || App::new().app_data(desk.clone()).configure(desk::routes))
-            .workers(1)
-            .disable_signals()
-            .listen(self.desk)?
-            .run();
+        let server =
+            HttpServer::new(move || App::new().app_data(desk.clone()).configure(desk::routes))
+                .workers(1)
+                .disable_signals()
+                .listen(self.desk)?
+                .run();
         let handle = server.handle();
         Ok(Shown {
             handle,

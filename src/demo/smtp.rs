@@ -51,10 +51,18 @@ async fn session(stream: TcpStream, inbox: &Inbox) -> std::io::Result<()> {
             return Ok(());
         }
         let command = line.trim_end();
-        let verb = command.split([' ', ':']).next().unwrap_or("").to_ascii_uppercase();
+        let verb = command
+            .split([' ', ':'])
+            .next()
+            .unwrap_or("")
+            .to_ascii_uppercase();
         match verb.as_str() {
             "EHLO" => {
-                reply(&mut stream, "250-catcher.example.com\r\n250-PIPELINING\r\n250 8BITMIME").await?;
+                reply(
+                    &mut stream,
+                    "250-catcher.example.com\r\n250-PIPELINING\r\n250 8BITMIME",
+                )
+                .await?;
             }
             "HELO" | "NOOP" => reply(&mut stream, "250 ok").await?,
             "RSET" => {
@@ -80,7 +88,7 @@ async fn session(stream: TcpStream, inbox: &Inbox) -> std::io::Result<()> {
                 let Some(raw) = body(&mut stream).await? else {
                     return reply(&mut stream, "552 too much").await;
                 };
-                let number = inbox.take_mail(&envelope.from, &envelope.to, raw);
+                let number = inbox.take_mail(&envelope.from, &envelope.to, &raw);
                 envelope = Envelope::default();
                 reply(&mut stream, &format!("250 caught as {number}")).await?;
             }

@@ -45,7 +45,13 @@ type Seen = Result<String, String>;
 
 impl<'a, W: Write> Story<'a, W> {
     /// A story about to begin. `json` prints one object per step.
-    pub fn new(places: &'a Places, inbox: Arc<Inbox>, http: reqwest::Client, json: bool, out: W) -> Self {
+    pub fn new(
+        places: &'a Places,
+        inbox: Arc<Inbox>,
+        http: reqwest::Client,
+        json: bool,
+        out: W,
+    ) -> Self {
         Self {
             places,
             inbox,
@@ -129,7 +135,9 @@ impl<'a, W: Write> Story<'a, W> {
         if status == 201 && link["status"] == "open" && link["url"].is_string() {
             return Ok(link);
         }
-        Err(format!("expected 201 and an open link, saw {status} {link}"))
+        Err(format!(
+            "expected 201 and an open link, saw {status} {link}"
+        ))
     }
 
     async fn mail(&self, link: &Value) -> Seen {
@@ -137,7 +145,10 @@ impl<'a, W: Write> Story<'a, W> {
         let mail = self
             .inbox
             .find(PATIENCE, |inbox| {
-                inbox.mails().into_iter().find(|mail| mail.to == [BUYER_MAIL])
+                inbox
+                    .mails()
+                    .into_iter()
+                    .find(|mail| mail.to == [BUYER_MAIL])
             })
             .await
             .ok_or("expected a mail to the buyer, saw none")?;
@@ -150,9 +161,14 @@ impl<'a, W: Write> Story<'a, W> {
         }
         let scanned = mail.picture.as_deref().and_then(qr::read);
         if scanned.as_deref() != Some(url) {
-            return Err(format!("expected the mail's QR to say {url}, saw {scanned:?}"));
+            return Err(format!(
+                "expected the mail's QR to say {url}, saw {scanned:?}"
+            ));
         }
-        Ok(format!("\"{}\" to {BUYER_MAIL}, with the link and its QR", mail.subject))
+        Ok(format!(
+            "\"{}\" to {BUYER_MAIL}, with the link and its QR",
+            mail.subject
+        ))
     }
 
     async fn sms(&self, link: &Value) -> Seen {
@@ -160,7 +176,10 @@ impl<'a, W: Write> Story<'a, W> {
         let sms = self
             .inbox
             .find(PATIENCE, |inbox| {
-                inbox.messages().into_iter().find(|sms| sms.to == BUYER_PHONE)
+                inbox
+                    .messages()
+                    .into_iter()
+                    .find(|sms| sms.to == BUYER_PHONE)
             })
             .await
             .ok_or("expected an SMS to the buyer, saw none")?;
@@ -173,7 +192,11 @@ impl<'a, W: Write> Story<'a, W> {
     async fn qr(&self, link: &Value) -> Seen {
         let png = self
             .http
-            .get(format!("{}{}?size=600", self.places.api, text(&link["qr"]["png"])))
+            .get(format!(
+                "{}{}?size=600",
+                self.places.api,
+                text(&link["qr"]["png"])
+            ))
             .bearer_auth(&self.places.key)
             .send()
             .await
@@ -199,15 +222,23 @@ impl<'a, W: Write> Story<'a, W> {
         if !page.status().is_success() {
             return Err(format!("expected Klarna's page, saw {}", page.status()));
         }
-        let seen = self.until(link, |link| link["consumer"] == "in_progress").await?;
-        Ok(format!("page opened, the link says consumer {}", seen["consumer"]))
+        let seen = self
+            .until(link, |link| link["consumer"] == "in_progress")
+            .await?;
+        Ok(format!(
+            "page opened, the link says consumer {}",
+            seen["consumer"]
+        ))
     }
 
     async fn act(&self, link: &Value, act: &str, wanted: &str) -> Seen {
         let session = text(&link["klarna"]["session_id"]);
         let answer: Value = self
             .http
-            .post(format!("{}/_sim/sessions/{session}/act", self.places.klarna))
+            .post(format!(
+                "{}/_sim/sessions/{session}/act",
+                self.places.klarna
+            ))
             .json(&json!({"act": act}))
             .send()
             .await
@@ -240,7 +271,11 @@ impl<'a, W: Write> Story<'a, W> {
     async fn disable(&self, link: &Value) -> Seen {
         let answer = self
             .http
-            .post(format!("{}/v1/links/{}/disable", self.places.api, text(&link["id"])))
+            .post(format!(
+                "{}/v1/links/{}/disable",
+                self.places.api,
+                text(&link["id"])
+            ))
             .bearer_auth(&self.places.key)
             .json(&json!({"reason": "customer_request"}))
             .send()
@@ -255,7 +290,10 @@ impl<'a, W: Write> Story<'a, W> {
         if session != "DISABLED" {
             return Err(format!("expected Klarna's session DISABLED, saw {session}"));
         }
-        Ok(format!("{} is disabled, Klarna's session is {session}", text(&link["id"])))
+        Ok(format!(
+            "{} is disabled, Klarna's session is {session}",
+            text(&link["id"])
+        ))
     }
 
     async fn session(&self, id: &str) -> Result<String, String> {
@@ -270,7 +308,9 @@ impl<'a, W: Write> Story<'a, W> {
             .map_err(missed("Klarna's sessions"))?;
         let all = sessions["data"].as_array().cloned().unwrap_or_default();
         let found = all.iter().find(|session| session["session_id"] == id);
-        Ok(found.map_or("unknown", |session| text(&session["status"])).to_owned())
+        Ok(found
+            .map_or("unknown", |session| text(&session["status"]))
+            .to_owned())
     }
 
     async fn dead_link(&self, link: &Value) -> Seen {
@@ -296,7 +336,12 @@ impl<'a, W: Write> Story<'a, W> {
     }
 
     async fn gone(&self) -> Seen {
-        match self.http.get(format!("{}/healthz", self.places.api)).send().await {
+        match self
+            .http
+            .get(format!("{}/healthz", self.places.api))
+            .send()
+            .await
+        {
             Err(error) if error.is_connect() => Ok("stopped, nothing under way was cut off".into()),
             Err(error) => Err(format!("expected a closed port, saw {error}")),
             Ok(answer) => Err(format!("expected a closed port, saw {}", answer.status())),

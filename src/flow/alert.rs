@@ -1,5 +1,5 @@
 //! Alerts: what a person should look at. An ERROR line, a metric, an entry in the database, and a
-//! mail to the operator, one per kind and hour (`contract.md`, Settings: OPERATOR_EMAIL).
+//! mail to the operator, one per kind and hour (`contract.md`, Settings: `OPERATOR_EMAIL`).
 
 use super::House;
 use crate::channel::mail::Mail;
@@ -40,14 +40,24 @@ impl House {
         let mail = Mail {
             to: to.clone(),
             subject: format!("paylink alert: {kind}"),
-            html: format!("<p>paylink asks for a person to look.</p><p>{kind}: {detail}<br>{now}</p>"),
+            html: format!(
+                "<p>paylink asks for a person to look.</p><p>{kind}: {detail}<br>{now}</p>"
+            ),
             text,
             qr_png: None,
-            message_id: format!("<alert-{}@{}>", self.random.uuid(), self.settings.mail_domain),
+            message_id: format!(
+                "<alert-{}@{}>",
+                self.random.uuid(),
+                self.settings.mail_domain
+            ),
             date: now,
             language: "en".into(),
         };
         let outcome = mailer.send(&mail).await;
-        tracing::info!(kind, outcome = outcome.word(), "an alert was mailed to the operator");
+        tracing::info!(
+            kind,
+            outcome = outcome.word(),
+            "an alert was mailed to the operator"
+        );
     }
 }

@@ -11,8 +11,8 @@ use super::pen::Pen;
 use super::{House, Refusal, after, disable, open};
 use crate::access::Caller;
 use crate::link::{
-    Closing, Delivery, DeliveryId, DeliveryStatus, EventKind, FailureCode, Link,
-    LinkId, OnDuplicate, Request, Stage, Status,
+    Closing, Delivery, DeliveryId, DeliveryStatus, EventKind, FailureCode, Link, LinkId,
+    OnDuplicate, Request, Stage, Status,
 };
 use crate::store::{Claim, Constraint, Job, JobKind, Kept, Lease, Tx};
 
@@ -81,7 +81,9 @@ async fn answer(house: &House, id: LinkId, key: Option<Key>) -> Result<Created, 
         Stage::Creating { .. } => Answer::Accepted,
         _ => Answer::Done,
     };
-    if answer == Answer::Accepted && let Some(key) = key {
+    if answer == Answer::Accepted
+        && let Some(key) = key
+    {
         house
             .store
             .write(move |tx| tx.settle_idempotency(&key.scope, &key.key, answer.as_str()))
@@ -100,7 +102,7 @@ fn failed(link: &Link, why: &crate::link::Failure) -> Refusal {
         (FailureCode::KlarnaRefused, Some(refusal)) => {
             Refusal::KlarnaRefused(link.id, refusal.clone())
         }
-        _ => Refusal::KlarnaUnavailable(Some(link.id), Duration::from_secs(60)),
+        _ => Refusal::KlarnaUnavailable(Some(link.id), Duration::from_mins(1)),
     }
 }
 
@@ -147,7 +149,11 @@ async fn replace(
     request: &Request,
     key: Option<&Key>,
 ) -> Result<(), Refusal> {
-    let (store, reference, key) = (store.to_owned(), request.sale.reference.clone(), key.cloned());
+    let (store, reference, key) = (
+        store.to_owned(),
+        request.sale.reference.clone(),
+        key.cloned(),
+    );
     let live = house
         .store
         .read(move |tx| {
@@ -260,15 +266,16 @@ impl Acceptance {
             })?;
         }
         let exclusive = self.on_duplicate != OnDuplicate::Allow;
-        tx.insert_link(&link, &self.token_hash, exclusive).map_err(|error| {
-            let refusal = Refusal::from(error);
-            if refusal.is_taken(Constraint::LiveReference) {
-                // another request won the race that the look-up before could not see
-                Refusal::Busy
-            } else {
-                refusal
-            }
-        })?;
+        tx.insert_link(&link, &self.token_hash, exclusive)
+            .map_err(|error| {
+                let refusal = Refusal::from(error);
+                if refusal.is_taken(Constraint::LiveReference) {
+                    // another request won the race that the look-up before could not see
+                    Refusal::Busy
+                } else {
+                    refusal
+                }
+            })?;
         pen.tell(tx, &mut link, EventKind::LinkCreated, None)?;
         for delivery in &self.deliveries {
             tx.insert_delivery(delivery)?;

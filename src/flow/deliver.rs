@@ -117,11 +117,7 @@ async fn decide(house: &House, claim: &Claim, id: DeliveryId) -> Result<Decision
             tx.save_delivery(&delivery)?;
             tx.save(&link)?;
             let attempt = tx.begin_attempt(&claim, id, now)?;
-            Ok::<_, Refusal>(Decision::Send(
-                Box::new(link),
-                Box::new(delivery),
-                attempt,
-            ))
+            Ok::<_, Refusal>(Decision::Send(Box::new(link), Box::new(delivery), attempt))
         })
         .await
 }
@@ -164,11 +160,8 @@ async fn still_ours(house: &House, claim: &Claim) -> Result<bool, Refusal> {
         return Ok(true);
     }
     let claim = claim.clone();
-    Ok(house
-        .store
-        .read(move |tx| tx.confirm(&claim))
-        .await
-        .map_err(Refusal::from)?)
+    let ours = house.store.read(move |tx| tx.confirm(&claim)).await?;
+    Ok(ours)
 }
 
 fn words(house: &House, link: &Link, delivery: &Delivery) -> Result<Message, String> {

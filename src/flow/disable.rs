@@ -9,9 +9,7 @@ use super::observe::{self, Proof};
 use super::{House, Refusal, after, nth_wait, sees, send};
 use crate::access::Caller;
 use crate::klarna::KlarnaError;
-use crate::link::{
-    Actor, Closing, DisableRequest, EventKind, Link, LinkId, Pair, Stage, Status,
-};
+use crate::link::{Actor, Closing, DisableRequest, EventKind, Link, LinkId, Pair, Stage, Status};
 use crate::store::{Claim, Job, JobKind, Lease, Tx};
 
 /// Waits between tries, seconds; the last one repeats until Klarna answers.
@@ -222,11 +220,13 @@ async fn ask(house: &House, claim: Claim, link: Link) -> Result<(), Refusal> {
     let due = after(house.clock.now(), nth_wait(WAITS, claim.attempt - 1));
     let proof = match answered {
         Answered::NotYet => return house.retry(claim, due).await,
-        Answered::Gone | Answered::Paid | Answered::Missing => match payment_of(house, pair, &answered).await {
-            Ok(proof) => proof,
-            Err(Refusal::KlarnaUnavailable(..)) => return house.retry(claim, due).await,
-            Err(refusal) => return Err(refusal),
-        },
+        Answered::Gone | Answered::Paid | Answered::Missing => {
+            match payment_of(house, pair, &answered).await {
+                Ok(proof) => proof,
+                Err(Refusal::KlarnaUnavailable(..)) => return house.retry(claim, due).await,
+                Err(refusal) => return Err(refusal),
+            }
+        }
     };
     match (proof, answered) {
         (Some(proof), _) => {
@@ -315,15 +315,17 @@ pub(super) async fn abort(house: &House, claim: Claim) -> Result<(), Refusal> {
     );
     match house.klarna.abort_order(&pair.order).await {
         Ok(()) | Err(KlarnaError::NotFound(_)) => house.finish(claim).await,
-        Err(KlarnaError::Forbidden(_)) => match observe::payment_of(house, pair).await {
-            Ok(Some(proof)) => {
-                observe::end(house, id, Some(proof)).await?;
-                house.finish(claim).await
+        Err(KlarnaError::Forbidden(refusal)) if refusal.status == 403 => {
+            match observe::payment_of(house, pair).await {
+                Ok(Some(proof)) => {
+                    observe::end(house, id, Some(proof)).await?;
+                    house.finish(claim).await
+                }
+                Ok(None) => house.finish(claim).await,
+                Err(Refusal::KlarnaUnavailable(..)) => house.retry(claim, due).await,
+                Err(refusal) => Err(refusal),
             }
-            Ok(None) => house.finish(claim).await,
-            Err(Refusal::KlarnaUnavailable(..)) => house.retry(claim, due).await,
-            Err(refusal) => Err(refusal),
-        },
+        }
         Err(error) => {
             tracing::info!(link = %id, %error, "the order of a closed link is not aborted yet");
             house.retry(claim, due).await

@@ -56,7 +56,7 @@ impl Limits {
         }
         let count = tx.count_links_since(caller.actor, agent, since(now, HOUR))?;
         if count >= i64::from(most) {
-            return Err(Refusal::RateLimited(Duration::from_secs(60)));
+            return Err(Refusal::RateLimited(Duration::from_mins(1)));
         }
         Ok(())
     }

@@ -141,7 +141,9 @@ impl House {
 
     /// The job comes again at `due`.
     async fn retry(&self, claim: Claim, due: Timestamp) -> Result<(), Refusal> {
-        self.store.write(move |tx| tx.again(&claim, due, false)).await?;
+        self.store
+            .write(move |tx| tx.again(&claim, due, false))
+            .await?;
         Ok(())
     }
 

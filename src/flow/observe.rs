@@ -166,9 +166,12 @@ fn is_news(link: &Link, news: &SessionNews) -> bool {
         news.reading,
         Reading::Completed | Reading::Cancelled | Reading::Disabled
     );
-    let stale = matches!((known.updated_at, news.updated_at), (Some(known), Some(new)) if new < known);
+    let stale =
+        matches!((known.updated_at, news.updated_at), (Some(known), Some(new)) if new < known);
     if link.stage.status().is_final() || (stale && !last_word) {
-        return last_word && link.stage.status() != Status::Completed && news.reading == Reading::Completed;
+        return last_word
+            && link.stage.status() != Status::Completed
+            && news.reading == Reading::Completed;
     }
     last_word
         || known.status.as_deref() != Some(&news.raw)
@@ -182,9 +185,10 @@ fn take_in(
     news: &SessionNews,
     pen: &mut Pen,
 ) -> Result<Alarm, Refusal> {
-    let ours = link.stage.pair().is_some_and(|pair| {
-        news.order.as_ref().is_none_or(|order| *order == pair.order)
-    });
+    let ours = link
+        .stage
+        .pair()
+        .is_some_and(|pair| news.order.as_ref().is_none_or(|order| *order == pair.order));
     if !ours {
         return mismatch(tx, link, pen);
     }
@@ -256,11 +260,7 @@ fn moved(
 }
 
 /// Klarna's page is gone: paid, or over.
-pub(super) async fn end(
-    house: &House,
-    id: LinkId,
-    proof: Option<Proof>,
-) -> Result<Link, Refusal> {
+pub(super) async fn end(house: &House, id: LinkId, proof: Option<Proof>) -> Result<Link, Refusal> {
     let pen = house.pen();
     let (link, alarm) = house
         .store
@@ -268,12 +268,11 @@ pub(super) async fn end(
             let mut pen = pen;
             let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
             link.updated_at = pen.at;
-            let alarm = match &proof {
-                Some(proof) => complete(tx, &mut link, proof, &mut pen)?,
-                None => {
-                    expire(tx, &mut link, &mut pen)?;
-                    None
-                }
+            let alarm = if let Some(proof) = &proof {
+                complete(tx, &mut link, proof, &mut pen)?
+            } else {
+                expire(tx, &mut link, &mut pen)?;
+                None
             };
             tx.save(&link)?;
             Ok::<_, Refusal>((link, alarm))

@@ -8,9 +8,7 @@ use super::idempotency::{Answer, Key};
 use super::pen::Pen;
 use super::{House, Refusal, after, nth_wait};
 use crate::klarna::{KlarnaError, Opened};
-use crate::link::{
-    DeliveryStatus, EventKind, Failure, FailureCode, Link, LinkId, Stage, Status,
-};
+use crate::link::{DeliveryStatus, EventKind, Failure, FailureCode, Link, LinkId, Stage, Status};
 use crate::store::{Claim, Job, JobKind, Tx};
 
 /// Waits between tries, seconds; the last one repeats.
@@ -24,11 +22,18 @@ const MOST_PAIRS: u8 = 3;
 enum Tried {
     Opened(Box<Opened>),
     /// Proved not done, or only an order without a page: the same pair number again, later.
-    NotYet { wait: Option<SignedDuration>, detail: String },
+    NotYet {
+        wait: Option<SignedDuration>,
+        detail: String,
+    },
     /// A page may exist that nobody was shown: the next pair.
-    Lost { detail: String },
+    Lost {
+        detail: String,
+    },
     /// The answer cannot be used; one repeat.
-    Unusable { detail: String },
+    Unusable {
+        detail: String,
+    },
     Never(Failure),
 }
 
@@ -120,7 +125,6 @@ fn refused_or_later(error: KlarnaError) -> Tried {
             wait: retry_after.and_then(|wait| SignedDuration::try_from(wait).ok()),
             detail,
         },
-        KlarnaError::Open { .. } => Tried::NotYet { wait: None, detail },
         KlarnaError::Refused(refusal) | KlarnaError::NotFound(refusal) => Tried::Never(Failure {
             code: FailureCode::KlarnaRefused,
             detail: "klarna refused the sale".into(),
@@ -131,9 +135,10 @@ fn refused_or_later(error: KlarnaError) -> Tried {
             detail: "klarna did not accept our credentials".into(),
             klarna: Some(refusal),
         }),
-        KlarnaError::NotDone { .. } | KlarnaError::Unknown { .. } | KlarnaError::Unusable { .. } => {
-            Tried::NotYet { wait: None, detail }
-        }
+        KlarnaError::Open { .. }
+        | KlarnaError::NotDone { .. }
+        | KlarnaError::Unknown { .. }
+        | KlarnaError::Unusable { .. } => Tried::NotYet { wait: None, detail },
     }
 }
 

@@ -116,9 +116,9 @@ async fn write_down(house: &House, id: LinkId, news: PaymentNews) -> Result<(), 
 async fn acknowledge(house: &House, link: &Link, order: &str) -> Result<bool, Refusal> {
     let key = uuid::Uuid::new_v5(&link.id.uuid(), b"acknowledge");
     match house.klarna.acknowledge(order, key).await {
-        Ok(()) => {}
-        // 403: cancelled meanwhile; there is nothing to acknowledge any more
-        Err(KlarnaError::Forbidden(_) | KlarnaError::Refused(_)) => {}
+        Ok(()) | Err(KlarnaError::Refused(_)) => {}
+        // cancelled meanwhile; there is nothing to acknowledge any more
+        Err(KlarnaError::Forbidden(refusal)) if refusal.status == 403 => {}
         Err(error) => {
             tracing::info!(link = %link.id, %error, "the order is not acknowledged yet");
             return Ok(false);

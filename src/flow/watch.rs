@@ -72,7 +72,14 @@ mod tests {
     fn the_schedule_falls() {
         let start: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
         let link = crate::flow::tests::link(start);
-        for (age, step) in [(0, 15), (9, 15), (10, 60), (59, 60), (60, 600), (2_000, 600)] {
+        for (age, step) in [
+            (0, 15),
+            (9, 15),
+            (10, 60),
+            (59, 60),
+            (60, 600),
+            (2_000, 600),
+        ] {
             let now = after(start, SignedDuration::from_mins(age));
             let wait = next(&link, now).duration_since(now);
             assert_eq!(wait.as_secs(), step, "{age} minutes old");

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::headers::has_already;
@@ -32,9 +34,10 @@ const ASSETS: &[Asset] = &[
 /// In the order of [`ASSETS`].
 static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let tag = |asset: &Asset| {
-        let hash = Sha256::digest(asset.bytes);
-        let hex: String = hash[..8].iter().map(|b| format!("{b:02x}")).collect();
-        format!("\"{hex}\"")
+        // half of it tells any two files apart
+        let hash: [u8; 32] = Sha256::digest(asset.bytes).into();
+        let (half, _) = hash.split_at(16);
+        format!("\"{}\"", URL_SAFE_NO_PAD.encode(half))
     };
     ASSETS.iter().map(tag).collect()
 });

@@ -70,13 +70,12 @@ fn finished(base: &str) -> openapi::OpenApi {
         }
     }
     for (path, item) in &mut document.paths.paths {
-        if !path.starts_with("/v1/") {
-            continue;
-        }
-        for operation in [&mut item.get, &mut item.post, &mut item.delete] {
-            if let Some(operation) = operation {
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            if path.starts_with("/v1/") {
                 guarded(operation);
             }
+            told_as_problems(operation);
         }
     }
     document
@@ -120,7 +119,10 @@ fn guarded(operation: &mut Operation) {
             .entry(status.into())
             .or_insert(RefOr::T(response));
     }
-    // problems have a media type of their own
+}
+
+/// Problems have a media type of their own.
+fn told_as_problems(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response)
             && let Some(content) = response.content.shift_remove("application/json")

@@ -102,17 +102,17 @@ fn html(status: StatusCode, text: String) -> HttpResponse {
 
 /// The catalogue of problems.
 pub async fn problems() -> HttpResponse {
-    let items: String = ProblemCode::ALL
+    let items: Vec<String> = ProblemCode::ALL
         .iter()
         .map(|code| {
+            let (word, status) = (code.as_str(), code.status().as_u16());
+            let title = code.title();
             format!(
-                "<li><a href=\"/problems/{0}\"><code>{0}</code></a> {1}: {2}</li>\n",
-                code.as_str(),
-                code.status().as_u16(),
-                code.title()
+                "<li><a href=\"/problems/{word}\"><code>{word}</code></a> {status}: {title}</li>\n"
             )
         })
         .collect();
+    let items = items.concat();
     lasting(document("Problems", &format!("<ul>\n{items}</ul>\n")))
 }
 

@@ -49,6 +49,8 @@ pub async fn ready(state: web::Data<State>) -> HttpResponse {
         Ok(Err(_)) | Err(_) => "failed",
     };
     let worker = if state.settings.worker {
+        // a path to the method has one lifetime only, and the store wants it for any
+        #[allow(clippy::redundant_closure_for_method_calls)]
         let next = tokio::time::timeout(PATIENCE, store.read(|tx| tx.next_due())).await;
         match next {
             Ok(Ok(due)) if is_kept_up(due, state.house.clock.now()) => "ok",

@@ -53,7 +53,7 @@ catalogue! {
     UnsupportedMediaType = "unsupported_media_type" 415 "The body's type is not supported"
         "Send `Content-Type: application/json` and no `Content-Encoding`."
     Unauthorized = "unauthorized" 401 "No valid API key"
-        "Send `Authorization: Bearer <API key>`. The key must not be revoked or past its end, and a test key does not open a live installation."
+        "Send the API key as `Authorization: Bearer plk_…`. The key must not be revoked or past its end, and a test key does not open a live installation."
     Forbidden = "forbidden" 403 "The key's role lacks this call"
         "Use a key of a role that has it, or ask your administrator for one."
     NotFound = "not_found" 404 "No such thing"

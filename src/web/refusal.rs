@@ -29,12 +29,11 @@ pub async fn refused(house: &House, refusal: Refusal) -> Problem {
 
 /// The problem of a store that could not do it.
 pub fn storage(error: &StoreError) -> Problem {
-    let code = match error {
-        StoreError::Overloaded => Code::Overloaded,
-        _ => {
-            tracing::error!(error = error as &dyn std::error::Error, "the store failed");
-            Code::StorageUnavailable
-        }
+    let code = if *error == StoreError::Overloaded {
+        Code::Overloaded
+    } else {
+        tracing::error!(error = error as &dyn std::error::Error, "the store failed");
+        Code::StorageUnavailable
     };
     Problem::new(code).retry_after(SOON)
 }
@@ -55,7 +54,6 @@ impl From<Refusal> for Problem {
             Refusal::AlreadyCompleted(link) => {
                 Problem::new(Code::AlreadyCompleted).link_id(link.id)
             }
-            Refusal::Busy => Problem::new(Code::Busy).retry_after(SOON),
             Refusal::RateLimited(wait) => Problem::new(Code::RateLimited).retry_after(wait),
             Refusal::SendRateLimited(wait) => Problem::new(Code::SendRateLimited).retry_after(wait),
             Refusal::KlarnaRefused(id, said) => {
@@ -71,8 +69,8 @@ impl From<Refusal> for Problem {
             Refusal::VersionMismatch => Problem::new(Code::VersionMismatch),
             Refusal::Overloaded => Problem::new(Code::Overloaded).retry_after(SOON),
             Refusal::Storage(error) => storage(&error),
-            // somebody was faster; what is true now is for the caller to read
-            Refusal::Stage(_) => Problem::new(Code::Busy).retry_after(SOON),
+            // a refused stage: somebody was faster, what is true now is for the caller to read
+            Refusal::Busy | Refusal::Stage(_) => Problem::new(Code::Busy).retry_after(SOON),
         }
     }
 }

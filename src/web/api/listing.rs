@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::access::{Caller, Reach, Verb};
 use crate::link::{Channel, Code, Status, UseCase};
-use crate::store::{Cursor, Filter, Listed, Query as Question, StoreError};
+use crate::store::{Cursor, Filter, Listed, Query as Question};
 use crate::view::{Detail, LinkPage, LinkView};
 use crate::web::State;
 use crate::web::auth::require;
@@ -68,7 +68,7 @@ pub async fn list(
         state
             .house
             .store
-            .read(move |tx| Ok::<_, StoreError>(tx.list(&filter, cursor.as_ref(), limit)?))
+            .read(move |tx| tx.list(&filter, cursor.as_ref(), limit))
             .await
             .map_err(|error| storage(&error))?
     };

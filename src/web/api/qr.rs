@@ -92,7 +92,7 @@ async fn drawable(
 
 fn level(text: &str) -> Result<Ecc, (Code, &'static str)> {
     text.parse()
-        .map_err(|_| (Code::InvalidValue, "one of L, M, Q, H is wanted"))
+        .map_err(|()| (Code::InvalidValue, "one of L, M, Q, H is wanted"))
 }
 
 /// What cannot be drawn as it was asked for is the question's fault, all else is ours.

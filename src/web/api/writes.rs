@@ -11,7 +11,6 @@ use super::{Answer, visible};
 use crate::access::{Caller, Verb};
 use crate::flow::{self, Created, Key};
 use crate::link::{DisableRequest, Fault, RenewRequest, Request, Status};
-use crate::store::StoreError;
 use crate::view::{Detail, LinkView};
 use crate::web::auth::require;
 use crate::web::headers::{etag, idempotency, wanted_version};
@@ -102,7 +101,8 @@ pub async fn renew(
         RenewRequest::parse(&tree, &old, defaults, now)
     })
     .await?;
-    match flow::renew(&state.house, &caller, old.id, sale, key).await {
+    // boxed: it may hold a whole disable and a whole create
+    match Box::pin(flow::renew(&state.house, &caller, old.id, sale, key)).await {
         Ok(created) => answered(&state, &created, with_qr),
         Err(refusal) => Err(refused(&state.house, refusal).await),
     }
@@ -286,7 +286,7 @@ async fn first_seen(state: &State, key: Option<&Key>) -> Result<Option<Timestamp
     let kept = state
         .house
         .store
-        .read(move |tx| Ok::<_, StoreError>(tx.idempotency(&scope, &key)?))
+        .read(move |tx| tx.idempotency(&scope, &key))
         .await
         .map_err(|error| storage(&error))?;
     Ok(kept

@@ -1,3 +1,5 @@
 mod document;
+mod house;
 mod reading;
+mod service;
 mod stream;
