@@ -51,8 +51,9 @@ const show = async () => {
       const rows = part.querySelector("[data-rows]");
       const freshRows = fresh && fresh.querySelector("[data-rows]");
       if (rows && freshRows) patch(rows, freshRows, news);
-      else if (freshRows) {
-        for (const row of freshRows.children) news.push(row.dataset.say);
+      else if (fresh && (rows || freshRows)) {
+        // from nothing to something, or back where the demo began anew
+        for (const row of freshRows ? freshRows.children : []) news.push(row.dataset.say);
         part.replaceChildren(...fresh.childNodes);
       }
     }
