@@ -252,7 +252,9 @@ impl Tx<'_> {
             return Ok(true);
         }
         let again = self.leave(claim, "due_at = again_at, ready_at = again_at, tries = 0")?;
-        self.noted.due |= again;
+        if again {
+            self.noted.due.push(claim.job.kind);
+        }
         Ok(again)
     }
 
@@ -274,7 +276,9 @@ impl Tx<'_> {
             format!("due_at = {earlier}, ready_at = {earlier}, tries = {tries}")
         };
         let left = self.leave(claim, &set)?;
-        self.noted.due |= left && due_at <= self.shared.clock.now();
+        if left && due_at <= self.shared.clock.now() {
+            self.noted.due.push(claim.job.kind);
+        }
         Ok(left)
     }
 

@@ -86,6 +86,16 @@ async fn follow(store: Store, news: broadcast::Sender<Arc<Told>>) {
     let mut head = store.head_watch();
     let mut position = *head.borrow_and_update();
     loop {
+        // Nobody listens: nothing to read. The head is taken before the look, because whoever comes
+        // after it first subscribes and then asks the database, which is never behind this head.
+        let seen = *head.borrow_and_update();
+        if news.receiver_count() == 0 {
+            position = position.max(seen);
+            if head.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
         let after = position;
         let read = store.read(move |tx| tx.events_after(after, &EventFilter::default(), BATCH));
         match read.await {
