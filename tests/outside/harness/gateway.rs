@@ -1,0 +1,140 @@
+//! An SMS gateway behind `SMS_GATEWAY=http`: takes every message, except where it was told
+//! otherwise for a number.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+#[derive(Clone, Debug)]
+pub enum Reply {
+    Status(u16),
+    Says(u16, &'static str),
+    /// Takes the message and cuts the connection.
+    Cut,
+    /// Takes the message and says nothing for a minute.
+    Silence,
+}
+
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub method: String,
+    pub path: String,
+    pub headers: HashMap<String, String>,
+    pub body: Value,
+}
+
+#[derive(Default)]
+struct Desk {
+    messages: Vec<Message>,
+    replies: HashMap<String, Vec<Reply>>,
+}
+
+#[derive(Clone)]
+pub struct Gateway {
+    pub port: u16,
+    desk: Arc<Mutex<Desk>>,
+}
+
+impl Gateway {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let desk = Arc::new(Mutex::new(Desk::default()));
+        let shared = Arc::clone(&desk);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // a cut connection is the client's affair, here as in the world
+                tokio::spawn(converse(stream, Arc::clone(&shared)));
+            }
+        });
+        Self { port, desk }
+    }
+
+    /// The next messages to `to` get these replies, in order; later ones are taken.
+    pub fn replies(&self, to: &str, replies: &[Reply]) {
+        self.desk
+            .lock()
+            .unwrap()
+            .replies
+            .insert(to.to_owned(), replies.to_vec());
+    }
+
+    pub fn to(&self, to: &str) -> Vec<Message> {
+        let desk = self.desk.lock().unwrap();
+        desk.messages
+            .iter()
+            .filter(|message| message.body["to"] == to)
+            .cloned()
+            .collect()
+    }
+}
+
+async fn converse(stream: TcpStream, desk: Arc<Mutex<Desk>>) -> std::io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::new(read);
+    loop {
+        let mut line = String::new();
+        if read.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let (method, path) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+        );
+        let mut headers = HashMap::new();
+        loop {
+            let mut line = String::new();
+            read.read_line(&mut line).await?;
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                break;
+            };
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length = headers
+            .get("content-length")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
+        let mut body = vec![0; length];
+        read.read_exact(&mut body).await?;
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let to = body["to"].as_str().unwrap_or_default().to_owned();
+        let (reply, number) = {
+            let mut desk = desk.lock().unwrap();
+            desk.messages.push(Message {
+                method,
+                path,
+                headers,
+                body,
+            });
+            let waiting = desk.replies.entry(to).or_default();
+            let reply = if waiting.is_empty() {
+                Reply::Status(200)
+            } else {
+                waiting.remove(0)
+            };
+            (reply, desk.messages.len())
+        };
+        let (status, said) = match reply {
+            Reply::Status(status) => (
+                status,
+                format!("{{\"id\":\"gw-{number}\",\"state\":\"ok\"}}"),
+            ),
+            Reply::Says(status, said) => (status, said.to_owned()),
+            Reply::Cut => return Ok(()),
+            Reply::Silence => {
+                tokio::time::sleep(Duration::from_mins(1)).await;
+                return Ok(());
+            }
+        };
+        let answer = format!(
+            "HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{said}",
+            said.len()
+        );
+        write.write_all(answer.as_bytes()).await?;
+    }
+}

@@ -1,0 +1,133 @@
+//! Laws that hold for every world at its end, whatever its stories were about.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::sale::PERSONAL;
+
+/// No personal data in what was answered or logged.
+pub fn nothing_personal(what: &str, text: &str) {
+    for secret in PERSONAL {
+        assert!(
+            !text.contains(secret),
+            "{what} shows `{secret}`: {}",
+            around(text, secret)
+        );
+    }
+    for (at, _) in text.match_indices("@example.com") {
+        // jo@example.com is what descriptions and faults show as an example
+        let masked = text[..at].ends_with("***")
+            || text[..at].ends_with(" jo")
+            || text[..at].ends_with("\"jo");
+        assert!(
+            masked,
+            "{what} shows an e-mail address: {}",
+            around(&text[at.saturating_sub(40)..], "@example.com")
+        );
+    }
+}
+
+fn around(text: &str, needle: &str) -> String {
+    let at = text.find(needle).unwrap_or(0);
+    let start = text[..at]
+        .char_indices()
+        .rev()
+        .nth(120)
+        .map_or(0, |(index, _)| index);
+    text[start..].chars().take(300).collect()
+}
+
+/// Every request that Klarna got fits Klarna's own descriptions.
+pub fn klarnas_specs(log: &[Value]) {
+    let Some(folder) = specs() else {
+        eprintln!("skipped: Klarna's specs are not there");
+        return;
+    };
+    let checkout = Spec::read(&folder.join("kustom-checkout-api-openapi.json"));
+    let page = Spec::read(&folder.join("hosted-payment-page-api-openapi.json"));
+    let orders = Spec::read(&folder.join("order-management-api-openapi.json"));
+    for entry in log {
+        let (method, path) = (
+            entry["method"].as_str().unwrap_or_default(),
+            entry["path"].as_str().unwrap_or_default(),
+        );
+        let spec = match path {
+            path if path.starts_with("/checkout/") => &checkout,
+            path if path.starts_with("/hpp/") => &page,
+            path if path.starts_with("/ordermanagement/") => &orders,
+            _ => panic!("Klarna has no {path}"),
+        };
+        spec.check(method, path, &entry["body"]);
+    }
+}
+
+fn specs() -> Option<PathBuf> {
+    let beside = PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../shared/klarna-specs"
+    ));
+    let folder = std::env::var_os("PAYLINK_KLARNA_SPECS").map_or(beside, PathBuf::from);
+    folder.is_dir().then_some(folder)
+}
+
+struct Spec(Value);
+
+impl Spec {
+    fn read(file: &Path) -> Self {
+        let text = std::fs::read_to_string(file)
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        Self(serde_json::from_str(&text).expect("a spec is JSON"))
+    }
+
+    fn check(&self, method: &str, path: &str, body: &Value) {
+        let paths = self.0["paths"].as_object().expect("paths");
+        let fits = |template: &str| {
+            let (template, path): (Vec<_>, Vec<_>) =
+                (template.split('/').collect(), path.split('/').collect());
+            template.len() == path.len()
+                && template
+                    .iter()
+                    .zip(&path)
+                    .all(|(a, b)| a.starts_with('{') || a == b)
+        };
+        let (template, operations) = paths
+            .iter()
+            .find(|(template, _)| fits(template))
+            .unwrap_or_else(|| panic!("Klarna's specs have no {path}"));
+        let operation = &operations[method.to_lowercase()];
+        assert!(
+            operation.is_object(),
+            "Klarna's specs have no {method} {template}"
+        );
+        let Some(schema) = self.body_schema(&operation["requestBody"]) else {
+            assert!(
+                body.is_null() || *body == json!(""),
+                "{method} {path} takes no body, got {body}"
+            );
+            return;
+        };
+        let schema = json!({"allOf": [schema], "components": self.0["components"]});
+        let validator = jsonschema::validator_for(&schema).expect("Klarna's schema can be read");
+        let faults: Vec<_> = validator
+            .iter_errors(body)
+            .map(|fault| format!("{} {fault}", fault.instance_path()))
+            .collect();
+        assert!(
+            faults.is_empty(),
+            "{method} {path}: {faults:#?} in {body:#}"
+        );
+    }
+
+    fn body_schema(&self, body: &Value) -> Option<Value> {
+        let body = match body["$ref"].as_str() {
+            Some(reference) => self.0.pointer(reference.strip_prefix('#')?)?,
+            None => body,
+        };
+        body["content"]
+            .as_object()?
+            .values()
+            .next()
+            .map(|media| media["schema"].clone())
+    }
+}

@@ -1,0 +1,157 @@
+//! Klarna as the tests see it: the program's own simulator, steered over its control paths.
+
+use reqwest::Client;
+use serde_json::{Value, json};
+
+#[derive(Clone)]
+pub struct Klarna {
+    pub base: String,
+    pub http: Client,
+}
+
+impl Klarna {
+    async fn ask(&self, path: &str) -> Value {
+        let answer = self
+            .http
+            .get(format!("{}{path}", self.base))
+            .send()
+            .await
+            .expect("the simulator answers");
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.expect("JSON from the simulator")
+    }
+
+    async fn tell(&self, path: &str, body: Value) -> (u16, Value) {
+        let answer = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .json(&body)
+            .send()
+            .await;
+        let answer = answer.expect("the simulator answers");
+        (
+            answer.status().as_u16(),
+            answer.json().await.unwrap_or_default(),
+        )
+    }
+
+    async fn list(&self, path: &str) -> Vec<Value> {
+        self.ask(path).await["data"]
+            .as_array()
+            .expect("a list of the simulator")
+            .clone()
+    }
+
+    /// Every request that Klarna got, oldest first.
+    pub async fn log(&self) -> Vec<Value> {
+        self.list("/_sim/log").await
+    }
+
+    /// How many requests Klarna got so far.
+    pub async fn calls(&self) -> usize {
+        self.log().await.len()
+    }
+
+    /// The requests of one operation that carry `needle` somewhere (an id, a reference).
+    pub async fn calls_of(&self, op: &str, needle: &str) -> Vec<Value> {
+        let log = self.log().await;
+        log.into_iter()
+            .filter(|entry| entry["op"] == op && entry.to_string().contains(needle))
+            .collect()
+    }
+
+    /// The order behind a link.
+    pub async fn order(&self, link: &Value) -> Value {
+        let id = &link["klarna"]["order_id"];
+        let orders = self.list("/_sim/orders").await;
+        orders
+            .into_iter()
+            .find(|order| order["order_id"] == *id)
+            .unwrap_or_else(|| panic!("no order of {link:#}"))
+    }
+
+    /// Every order that was made for a reference.
+    pub async fn orders_for(&self, reference: &Value) -> Vec<Value> {
+        let orders = self.list("/_sim/orders").await;
+        orders
+            .into_iter()
+            .filter(|order| order["merchant_reference1"] == *reference)
+            .collect()
+    }
+
+    /// Every session of the orders that were made for a reference.
+    pub async fn sessions_for(&self, reference: &Value) -> Vec<Value> {
+        let orders = self.orders_for(reference).await;
+        let sessions = self.list("/_sim/sessions").await;
+        let mine = |session: &Value| {
+            orders
+                .iter()
+                .any(|order| order["order_id"] == session["order_id"])
+        };
+        sessions.into_iter().filter(mine).collect()
+    }
+
+    /// The session behind a link.
+    pub async fn session(&self, link: &Value) -> Value {
+        let id = &link["klarna"]["session_id"];
+        let sessions = self.list("/_sim/sessions").await;
+        let found = sessions
+            .into_iter()
+            .find(|session| session["session_id"] == *id);
+        found.unwrap_or_else(|| panic!("no session of {link:#}"))
+    }
+
+    /// What the buyer does with the page of a link; the status says whether it was possible.
+    pub async fn try_act(&self, link: &Value, act: &str) -> (u16, Value) {
+        let id = link["klarna"]["session_id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no session in {link:#}"));
+        self.tell(&format!("/_sim/sessions/{id}/act"), json!({ "act": act }))
+            .await
+    }
+
+    /// The buyer does it, and it must be possible.
+    pub async fn buyer(&self, link: &Value, act: &str) {
+        let (status, body) = self.try_act(link, act).await;
+        assert_eq!(status, 200, "act {act}: {body}");
+    }
+
+    /// Klarna breaks: the next `times` calls of an operation fail so (0: until mended).
+    pub async fn breaks(&self, op: &str, fault: &str, times: u32) {
+        let (status, body) = self
+            .tell(
+                "/_sim/faults",
+                json!({"op": op, "fault": fault, "times": times}),
+            )
+            .await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// All faults are gone.
+    pub async fn mends(&self) {
+        let answer = self
+            .http
+            .delete(format!("{}/_sim/faults", self.base))
+            .send()
+            .await;
+        assert_eq!(answer.expect("the simulator answers").status(), 200);
+    }
+
+    pub async fn passes(&self, seconds: u64) {
+        let (status, body) = self
+            .tell("/_sim/clock", json!({ "advance_s": seconds }))
+            .await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    pub async fn doubts(&self, link: &Value, fraud: &str) {
+        let id = link["klarna"]["order_id"].as_str().expect("an order id");
+        let (status, body) = self
+            .tell(
+                &format!("/_sim/orders/{id}/fraud"),
+                json!({ "status": fraud }),
+            )
+            .await;
+        assert_eq!(status, 200, "{body}");
+    }
+}

@@ -1,0 +1,18 @@
+//! The service from outside: the real binary, its real simulator, real SMTP and HTTP. Written from
+//! the contract alone; nothing in here knows how the service is made.
+
+mod harness;
+
+mod creating;
+mod delivering;
+mod disabling;
+mod ending;
+mod listing;
+mod operating;
+mod outages;
+mod paying;
+mod qr;
+mod refusing;
+mod repeating;
+mod roles;
+mod watching;

@@ -1,0 +1,357 @@
+//! The process: health, metrics, its description, its end, its crash, and its settings.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::harness::process::{Process, run};
+use super::harness::world::{free_port, id};
+use super::harness::{
+    World, WorldPlan, email, eventually, phone, reference, sale, sale_of, stories,
+};
+
+stories!(
+    operating,
+    WorldPlan::new().with("LOG", "debug"),
+    [
+        health_is_told,
+        the_description_has_every_path,
+        a_second_process_is_refused_the_file,
+        all_faults_of_the_settings_are_told_at_once,
+        a_loopback_klarna_must_be_allowed,
+        wrong_usage_is_exit_2,
+        a_simulator_picks_its_port,
+    ]
+);
+
+stories!(
+    operating_limits,
+    WorldPlan::new().with("LIMIT_AGENT_LINKS_PER_HOUR", "2"),
+    [an_agent_is_limited]
+);
+
+stories!(
+    operating_through_a_crash,
+    WorldPlan::new(),
+    [what_was_acknowledged_survives_a_crash]
+);
+
+stories!(
+    operating_to_the_end,
+    WorldPlan::new(),
+    [an_asked_end_is_graceful]
+);
+
+async fn health_is_told(w: &World) {
+    let stranger = w.stranger();
+    w.agent().creates(&sale()).await;
+    stranger.get("/healthz").await.expect(200);
+    stranger.get("/readyz").await.expect(200);
+    let metrics = stranger.get("/metrics").await.expect(200);
+    assert!(
+        metrics
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/plain"))
+    );
+    assert!(
+        metrics
+            .text()
+            .lines()
+            .any(|line| line.starts_with("paylink_")),
+        "{}",
+        metrics.text()
+    );
+}
+
+async fn the_description_has_every_path(w: &World) {
+    let document = w.stranger().get("/openapi.json").await.expect(200).json();
+    assert!(
+        document["openapi"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("3.1")),
+        "{}",
+        document["openapi"]
+    );
+    let paths = document["paths"].as_object().expect("paths");
+    // names of path parameters are the description's own
+    let shape = |path: &str| {
+        path.split('/')
+            .map(|part| if part.starts_with('{') { "{}" } else { part })
+            .collect::<Vec<_>>()
+            .join("/")
+    };
+    let known: Vec<_> = paths
+        .iter()
+        .map(|(path, operations)| (shape(path), operations))
+        .collect();
+    let mut missing = Vec::new();
+    for (path, methods) in [
+        ("/v1/links", "get post"),
+        ("/v1/links/{}", "get delete"),
+        ("/v1/links/{}/events", "get"),
+        ("/v1/links/{}/qr.png", "get"),
+        ("/v1/links/{}/qr.svg", "get"),
+        ("/v1/links/{}/deliveries", "get post"),
+        ("/v1/links/{}/renew", "post"),
+        ("/v1/links/{}/refresh", "post"),
+        ("/v1/links/{}/disable", "post"),
+        ("/v1/events", "get"),
+        ("/v1/events/stream", "get"),
+        ("/callbacks/hpp/{}", "post"),
+        ("/callbacks/push/{}", "post"),
+        ("/callbacks/notification/{}", "post"),
+        ("/callbacks/validation/{}", "post"),
+        ("/return/{}/{}", "get"),
+        ("/healthz", "get"),
+        ("/readyz", "get"),
+        ("/metrics", "get"),
+    ] {
+        for method in methods.split(' ') {
+            let kinds = [
+                "/callbacks/hpp/{}",
+                "/callbacks/push/{}",
+                "/callbacks/notification/{}",
+                "/callbacks/validation/{}",
+            ];
+            let there = known.iter().any(|(known, operations)| {
+                let same = known == path || (kinds.contains(&path) && known == "/callbacks/{}/{}");
+                same && operations[method].is_object()
+            });
+            if !there {
+                missing.push(format!("{method} {path}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not described: {missing:?}");
+    let docs = w.stranger().get("/docs/").await.expect(200).text();
+    assert!(!docs.contains("//cdn"), "assets are embedded: {docs}");
+}
+
+async fn a_second_process_is_refused_the_file(w: &World) {
+    if w.is_postgres() {
+        return;
+    }
+    let mut env = w.env.clone();
+    env.retain(|(name, _)| name != "PAYLINK_LISTEN");
+    env.push(("PAYLINK_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+    for command in ["serve", "worker", "migrate"] {
+        let ended = run(&[command], &env, &w.dir);
+        assert_eq!(ended.code, Some(2), "{command}: {}", ended.stderr);
+        assert_eq!(ended.stdout, "", "{command}");
+        assert!(!ended.stderr.trim().is_empty(), "{command} says why");
+    }
+    // the key of the file was made for its owner alone
+    let key = std::fs::metadata(w.path("paylink.db.key")).expect("the key file");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&key.permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(w.stderr().contains("paylink.db.key"), "said on stderr");
+    w.agent().creates(&sale()).await;
+}
+
+async fn all_faults_of_the_settings_are_told_at_once(w: &World) {
+    let env = [
+        ("DATABASE_URL", "mysql://x"),
+        ("KLARNA_API_URL", "http://api.example.com"),
+        ("MERCHANT_TERMS_URL", "nowhere"),
+        ("DEFAULT_TAX_RATE", "twenty"),
+        ("SMS_GATEWAY", "pigeon"),
+        ("PAYLINK_LISTEN", "here"),
+        ("SMTP_URL", "smtp://mail.example.com?tls=none"),
+        ("KLARNA_PASSWORD", "hush-hush"),
+        ("MERCHANT_NAME", ""),
+    ];
+    let env = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let ended = run(&["serve"], &env, &w.dir);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    for name in [
+        "DATABASE_URL",
+        "KLARNA_API_URL",
+        "KLARNA_USERNAME",
+        "MERCHANT_NAME",
+        "MERCHANT_TERMS_URL",
+        "DEFAULT_TAX_RATE",
+        "SMS_GATEWAY",
+        "PAYLINK_LISTEN",
+        "PAYLINK_PUBLIC_URL",
+        "SMTP_URL",
+    ] {
+        assert!(
+            ended.stderr.contains(name),
+            "{name} is not in {}",
+            ended.stderr
+        );
+    }
+    // a gateway word that is not built names those that are
+    assert!(
+        ended.stderr.contains("http") && ended.stderr.contains("none"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("hush-hush"));
+    assert_eq!(ended.stdout, "");
+}
+
+async fn a_loopback_klarna_must_be_allowed(w: &World) {
+    let mut env = w.env.clone();
+    env.retain(|(name, _)| name != "PAYLINK_ALLOW_SIMULATOR" && name != "DATABASE_URL");
+    env.push((
+        "DATABASE_URL".to_owned(),
+        format!("sqlite://{}", w.path("other.db").display()),
+    ));
+    let ended = run(&["serve"], &env, &w.dir);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("PAYLINK_ALLOW_SIMULATOR"),
+        "{}",
+        ended.stderr
+    );
+    // PostgreSQL needs a secret from outside
+    env.retain(|(name, _)| name != "DATABASE_URL" && name != "PAYLINK_SECRET");
+    env.push((
+        "DATABASE_URL".to_owned(),
+        "postgres://nobody@127.0.0.1:1/x?sslmode=disable".to_owned(),
+    ));
+    env.push(("PAYLINK_ALLOW_SIMULATOR".to_owned(), "1".to_owned()));
+    let ended = run(&["serve"], &env, &w.dir);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("PAYLINK_SECRET"), "{}", ended.stderr);
+}
+
+async fn wrong_usage_is_exit_2(w: &World) {
+    for args in [
+        &["fly"][..],
+        &["serve", "--fast"],
+        &["keys", "create", "--name", "x", "--role", "king"],
+        &[
+            "keys",
+            "create",
+            "--name",
+            "x",
+            "--role",
+            "agent",
+            "--store",
+            "Not A Store",
+        ],
+    ] {
+        let ended = w.runs(args);
+        assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.stderr);
+        assert!(
+            ended.stdout.is_empty() && !ended.stderr.is_empty(),
+            "{args:?}"
+        );
+    }
+    for args in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["keys", "create", "--help"],
+        &["simulate", "--help"],
+    ] {
+        let ended = w.runs(args);
+        assert_eq!(ended.code, Some(0), "{args:?}");
+        assert!(ended.stdout.contains("Usage"), "{args:?}");
+    }
+}
+
+async fn a_simulator_picks_its_port(w: &World) {
+    let mut simulator = Process::start(&["simulate", "--listen", "127.0.0.1:0"], &vec![], &w.dir);
+    let base = simulator.listening();
+    assert!(!base.ends_with(":0"), "{base}");
+    assert_eq!(simulator.terminate(Duration::from_secs(10)).code, Some(0));
+}
+
+async fn an_agent_is_limited(w: &World) {
+    for _ in 0..2 {
+        w.agent().creates(&sale()).await;
+    }
+    let calls = w.klarna.calls().await;
+    let answer = w.agent().sends(&sale()).await;
+    answer.problem(429, "rate_limited");
+    assert!(answer.retry_after() > 0);
+    assert_eq!(w.klarna.calls().await, calls);
+    // an agent whom an integrator names counts by her name
+    let named = |name: &str| {
+        let mut sale = sale();
+        sale["agent"] = json!(name);
+        sale
+    };
+    for _ in 0..2 {
+        w.integrator().creates(&named("ann")).await;
+    }
+    w.integrator()
+        .sends(&named("ann"))
+        .await
+        .problem(429, "rate_limited");
+    w.integrator().creates(&named("bob")).await;
+}
+
+async fn what_was_acknowledged_survives_a_crash(w: &World) {
+    let (agent, key) = (w.agent(), reference());
+    let paid = agent.creates(&sale()).await;
+    let open = agent.creates(&sale()).await;
+    let (mut sale, mail, number) = (sale(), email(), phone());
+    sale["send"] = json!([{"channel": "email", "to": mail}, {"channel": "sms", "to": number}]);
+    w.klarna.breaks("create_session", "slow:8000", 1).await;
+    let waiting = agent.sends(&sale).idempotent(&key).await.expect(202).json();
+    let revoked = agent.creates(&sale_of(&reference())).await;
+    w.klarna.breaks("disable_session", "status:503", 1).await;
+    agent.disables(id(&revoked)).await.expect(202);
+    w.crashes();
+    // while nobody is there, the buyer pays
+    w.klarna.buyer(&paid, "pay").await;
+    w.comes_back();
+    for link in [&paid, &open, &waiting, &revoked] {
+        agent
+            .get(&format!("/v1/links/{}", id(link)))
+            .await
+            .expect(200);
+    }
+    agent.until(id(&waiting), "open").await;
+    agent.until(id(&revoked), "disabled").await;
+    let again = agent.sends(&sale).idempotent(&key).await;
+    assert!([201, 202].contains(&again.status), "{}", again.text());
+    assert_eq!(again.json()["id"], waiting["id"]);
+    eventually("the messages of the link leave, once", async || {
+        (w.mail.to(&mail).len() == 1 && w.sms.to(&number).len() == 1).then_some(())
+    })
+    .await;
+    agent
+        .press(&format!("/v1/links/{}/refresh", id(&paid)))
+        .await
+        .expect(200);
+    agent.until(id(&paid), "completed").await;
+    w.klarna.buyer(&open, "pay").await;
+    agent.until(id(&open), "completed").await;
+    // a crash between two requests loses no event
+    for link in [&paid, &open, &waiting, &revoked] {
+        for (index, event) in agent.timeline(id(link)).await.iter().enumerate() {
+            assert_eq!(event["sequence"], index + 1);
+        }
+    }
+}
+
+async fn an_asked_end_is_graceful(w: &World) {
+    let agent = w.agent();
+    let link = agent.creates(&sale()).await;
+    let stream = agent.get("/v1/events/stream").open().await;
+    w.klarna.breaks("create_session", "slow:2000", 1).await;
+    let late = sale();
+    let call = tokio::spawn(IntoFuture::into_future(agent.sends(&late)));
+    eventually("the request is at Klarna", async || {
+        (!w.klarna.orders_for(&late["reference"]).await.is_empty()).then_some(())
+    })
+    .await;
+    let ended = tokio::task::block_in_place(|| w.stops());
+    assert!(ended.took < Duration::from_secs(25), "{:?}", ended.took);
+    let answered = call.await.expect("the request was answered before the end");
+    assert!([201, 202].contains(&answered.status), "{}", answered.text());
+    let second: Value = answered.json();
+    drop(stream);
+    w.comes_back();
+    assert_eq!(agent.link(id(&link)).await["status"], "open");
+    agent.until(id(&second), "open").await;
+    // the port was given back, and a free one is not ours
+    assert!(free_port() > 0);
+}

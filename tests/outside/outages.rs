@@ -1,0 +1,251 @@
+//! Klarna slow, broken, or unwilling while a link is made.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::harness::world::id;
+use super::harness::{World, WorldPlan, eventually, sale, stories};
+
+stories!(
+    outages,
+    WorldPlan::new(),
+    [
+        a_refusal_keeps_the_link_as_failed,
+        a_slow_klarna_is_waited_for_behind_a_202,
+        an_error_of_klarna_is_healed_by_a_new_pair,
+        an_unanswered_session_is_thrown_away,
+        three_unusable_pairs_are_enough,
+        what_certainly_was_not_done_does_not_count,
+        a_page_refusal_after_a_202_fails_the_link,
+        messages_wait_for_the_page,
+    ]
+);
+
+stories!(
+    outages_credentials,
+    WorldPlan::new(),
+    [wrong_credentials_open_the_breaker]
+);
+
+async fn a_refusal_keeps_the_link_as_failed(w: &World) {
+    let agent = w.agent();
+    for op in ["create_order", "create_session"] {
+        w.klarna.breaks(op, "status:400", 1).await;
+        let answer = agent.sends(&sale()).await;
+        let problem = answer.problem(422, "klarna_refused");
+        assert_eq!(problem["klarna"]["status"], 400, "{problem:#}");
+        for member in ["code", "messages", "correlation_id"] {
+            assert!(
+                !problem["klarna"][member].is_null(),
+                "{op}: {member} is missing in {problem:#}"
+            );
+        }
+        assert!(
+            problem.get("link").is_none_or(Value::is_null),
+            "link is a whole object, never an id: {problem:#}"
+        );
+        let link = agent
+            .link(problem["link_id"].as_str().expect("link_id"))
+            .await;
+        assert_eq!(
+            (&link["status"], &link["payable"], &link["url"]),
+            (&json!("failed"), &json!(false), &Value::Null)
+        );
+        assert_eq!(link["failure"]["code"], "klarna_refused");
+        assert!(link["failure"]["detail"].is_string());
+        assert_eq!(link["failure"]["klarna"]["status"], 400);
+        let last = agent.timeline(id(&link)).await.pop().expect("an event");
+        assert_eq!(last["type"], "link.failed");
+    }
+}
+
+async fn a_slow_klarna_is_waited_for_behind_a_202(w: &World) {
+    let sale = sale();
+    w.klarna.breaks("create_session", "slow:6000", 1).await;
+    let answer = w.agent().sends(&sale).await.expect(202);
+    assert!(
+        (Duration::from_secs(3)..Duration::from_millis(5500)).contains(&answer.took),
+        "{:?}",
+        answer.took
+    );
+    assert_eq!(answer.retry_after(), 2);
+    let link = answer.json();
+    assert_eq!(
+        answer.header("location"),
+        Some(format!("/v1/links/{}", id(&link)).as_str())
+    );
+    assert_eq!(
+        (&link["status"], &link["url"], &link["payable"]),
+        (&json!("creating"), &Value::Null, &json!(false))
+    );
+    let open = w.agent().until(id(&link), "open").await;
+    assert!(open["url"].is_string());
+    assert_eq!(
+        w.klarna.sessions_for(&sale["reference"]).await.len(),
+        1,
+        "slow is not lost: no second pair"
+    );
+}
+
+async fn an_error_of_klarna_is_healed_by_a_new_pair(w: &World) {
+    for (op, fault) in [
+        ("create_order", "status:503"),
+        ("create_order", "drop_after"),
+        ("create_order", "garbage"),
+        ("create_session", "status:500"),
+        ("create_session", "status:429"),
+        ("create_session", "drop_before"),
+        ("create_session", "garbage"),
+    ] {
+        let sale = sale();
+        w.klarna.breaks(op, fault, 1).await;
+        let answer = w.agent().sends(&sale).await;
+        assert_eq!(answer.status, 202, "{op} {fault}: {}", answer.text());
+        assert_eq!(answer.retry_after(), 2);
+        let link = w.agent().until(id(&answer.json()), "open").await;
+        assert_eq!(
+            link["url"],
+            w.klarna.session(&link).await["redirect_url"],
+            "{op} {fault}"
+        );
+        let events = w.agent().timeline(id(&link)).await;
+        let types: Vec<_> = events
+            .iter()
+            .map(|event| event["type"].as_str().unwrap_or_default())
+            .collect();
+        assert_eq!(types, ["link.created", "link.payable"], "{op} {fault}");
+    }
+}
+
+async fn an_unanswered_session_is_thrown_away(w: &World) {
+    let sale = sale();
+    w.klarna.breaks("create_session", "drop_after", 1).await;
+    let link = w.agent().sends(&sale).await.expect(202).json();
+    let link = w.agent().until(id(&link), "open").await;
+    let sessions = w.klarna.sessions_for(&sale["reference"]).await;
+    assert_eq!(sessions.len(), 2, "the stray and the one that is shown");
+    assert_ne!(
+        sessions[0]["order_id"], sessions[1]["order_id"],
+        "a new pair, not a second session of one order"
+    );
+    let stray = sessions
+        .iter()
+        .find(|one| one["session_id"] != link["klarna"]["session_id"])
+        .expect("the stray");
+    let seen = link.to_string();
+    assert!(
+        !seen.contains(stray["redirect_url"].as_str().expect("a URL")),
+        "nobody is shown the stray"
+    );
+    for order in w.klarna.orders_for(&sale["reference"]).await {
+        assert_eq!(order["merchant_reference2"], link["id"]);
+    }
+}
+
+async fn three_unusable_pairs_are_enough(w: &World) {
+    let sale = sale();
+    w.klarna.breaks("create_session", "status:500", 3).await;
+    let link = w.agent().sends(&sale).await.expect(202).json();
+    let link = w.agent().until(id(&link), "failed").await;
+    assert_eq!(link["failure"]["code"], "gave_up", "{link:#}");
+    let tries: usize = {
+        let mut tries = 0;
+        for order in w.klarna.orders_for(&sale["reference"]).await {
+            let order = order["order_id"].as_str().expect("an order id").to_owned();
+            tries += w.klarna.calls_of("create_session", &order).await.len();
+        }
+        tries
+    };
+    assert_eq!(tries, 3);
+    let last = w.agent().timeline(id(&link)).await.pop().expect("an event");
+    assert_eq!(last["type"], "link.failed");
+}
+
+async fn what_certainly_was_not_done_does_not_count(w: &World) {
+    let sale = sale();
+    w.klarna.breaks("create_session", "status:429", 4).await;
+    let link = w.agent().sends(&sale).await.expect(202).json();
+    let open = eventually("429 is no tried pair", async || {
+        let link = w.agent().link(id(&link)).await;
+        assert_ne!(link["status"], "failed", "{link:#}");
+        if link["status"] != "open" {
+            // four refusals take 1 + 2 + 5 + 15 s; the last wait is not needed to know
+            let tried = w.klarna.log().await;
+            let refused = tried
+                .iter()
+                .rev()
+                .filter(|one| one["op"] == "create_session" && one["status"] == 429)
+                .count();
+            if refused >= 4 {
+                w.klarna.mends().await;
+            }
+        }
+        let left = w.klarna.orders_for(&sale["reference"]).await.len();
+        (link["status"] == "open" || left >= 4).then_some(link)
+    })
+    .await;
+    assert_ne!(open["status"], "failed");
+    w.agent().disables(id(&link)).await;
+}
+
+async fn a_page_refusal_after_a_202_fails_the_link(w: &World) {
+    w.klarna.breaks("create_order", "status:503", 1).await;
+    w.klarna.breaks("create_session", "status:400", 1).await;
+    let link = w.agent().sends(&sale()).await.expect(202).json();
+    let link = w.agent().until(id(&link), "failed").await;
+    assert_eq!(link["failure"]["code"], "klarna_refused");
+    let last = w.agent().timeline(id(&link)).await.pop().expect("an event");
+    assert_eq!(last["type"], "link.failed");
+}
+
+async fn messages_wait_for_the_page(w: &World) {
+    let (mut sale, to) = (sale(), super::harness::email());
+    sale["send"] = json!([{"channel": "email", "to": to}]);
+    w.klarna.breaks("create_session", "status:503", 1).await;
+    let link = w.agent().sends(&sale).await.expect(202).json();
+    assert_eq!(link["deliveries"][0]["status"], "queued");
+    assert!(w.mail.to(&to).is_empty());
+    let phone = super::harness::phone();
+    let text = w
+        .agent()
+        .post(
+            &format!("/v1/links/{}/deliveries", id(&link)),
+            &json!({"channel": "sms", "to": phone}),
+        )
+        .await;
+    text.expect(201);
+    let link = w.agent().until(id(&link), "open").await;
+    eventually("both leave once the page is there", async || {
+        (w.mail.to(&to).len() == 1 && w.sms.to(&phone).len() == 1).then_some(())
+    })
+    .await;
+    assert!(
+        w.mail.to(&to)[0]
+            .plain()
+            .contains(link["url"].as_str().expect("a URL"))
+    );
+}
+
+async fn wrong_credentials_open_the_breaker(w: &World) {
+    w.klarna.breaks("create_order", "status:401", 1).await;
+    let answer = w.agent().sends(&sale()).await;
+    let problem = answer.problem(503, "klarna_unavailable");
+    assert_eq!(answer.retry_after(), 60);
+    let link = w
+        .agent()
+        .link(problem["link_id"].as_str().expect("link_id"))
+        .await;
+    assert_eq!(
+        (&link["status"], &link["failure"]["code"]),
+        (&json!("failed"), &json!("klarna_unavailable"))
+    );
+    let calls = w.klarna.calls_of("create_order", "").await.len();
+    let waiting = w.agent().sends(&sale()).await.expect(202).json();
+    assert_eq!(waiting["status"], "creating");
+    assert_eq!(
+        w.klarna.calls_of("create_order", "").await.len(),
+        calls,
+        "an open breaker lets nothing through"
+    );
+}
