@@ -130,11 +130,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(live)
         .route(
             "/paylink.css",
-            web::get().to(|| asset(STYLE, "text/css; charset=utf-8")),
+            web::get().to(|| async { asset(STYLE, "text/css; charset=utf-8") }),
         )
         .route(
             "/demo.js",
-            web::get().to(|| asset(SCRIPT, "text/javascript; charset=utf-8")),
+            web::get().to(|| async { asset(SCRIPT, "text/javascript; charset=utf-8") }),
         )
         .default_service(web::to(nowhere));
 }
@@ -143,7 +143,7 @@ async fn nowhere(desk: Data<Desk>) -> HttpResponse {
     desk.nothing("The demo has its links, the buyer’s inbox, and the mails in it.")
 }
 
-async fn asset(text: &'static str, kind: &'static str) -> HttpResponse {
+fn asset(text: &'static str, kind: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, kind))
         .body(text)
