@@ -276,7 +276,7 @@ async fn a_sealed_column_moved_to_another_row_does_not_open(f: &Fixture) {
 
 async fn what_a_commit_brings_is_told(f: &Fixture) {
     let link = f.born("SO-1").await;
-    let woken = f.store.woken();
+    let woken = f.store.woken(JobKind::Watch);
     let job = |due_at| Job { kind: JobKind::Watch, subject: link.id.to_string(), link: link.id, due_at };
     let (soon, now) = (job(f.later(60)), job(f.later(0)));
     let failing = now.clone();
