@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use paylink::clock::Clock;
+
 use super::Fallible;
 
 /// Rows in the order in which they were measured.
@@ -24,7 +26,7 @@ impl Table {
             heading: format!(
                 "paylink {}, {}, {cores} cores, load average before: {}",
                 env!("CARGO_PKG_VERSION"),
-                jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"),
+                Clock::system().now().strftime("%Y-%m-%d %H:%M UTC"),
                 load.join(" "),
             ),
             rows: Vec::new(),

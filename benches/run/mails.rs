@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use paylink::channel::Outcome;
 use paylink::channel::mail::{Mail, MailSettings, Mailer, Security, Server, compose};
+use paylink::clock::Clock;
 use paylink::link::Email;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -99,7 +100,7 @@ fn mail() -> Fallible<Mail> {
         html,
         qr_png: Some(qr::png()?),
         message_id: "<dlv_1@pay.example.com>".into(),
-        date: jiff::Timestamp::now(),
+        date: Clock::system().now(),
         language: "en-GB".into(),
     })
 }

@@ -79,7 +79,7 @@ impl Process {
             .trim()
             .strip_prefix("listening on ")
             .ok_or_else(|| format!("{command:?} did not start"))?
-            .to_owned();
+            .into();
         Ok(process)
     }
 
