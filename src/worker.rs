@@ -86,7 +86,7 @@ impl Worker {
 
 async fn serve(house: House, kind: JobKind, stop: CancellationToken) {
     let hands = Arc::new(Semaphore::new(HANDS));
-    let woken = house.store.woken();
+    let woken = house.store.woken(kind);
     loop {
         let signal = woken.notified();
         tokio::pin!(signal);

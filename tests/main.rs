@@ -1,4 +1,5 @@
 //! The one integration binary: what can be seen from outside, and what holds for the whole tree.
 
 mod architecture;
+mod browser;
 mod outside;

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Base, Config, Needs};
 use crate::demo::{Catcher, Places, Story};
 use crate::random::Random;
+use crate::secret::MasterKey;
 use crate::simulator;
 
 /// Where paylink listens when nobody says otherwise; the page takes the next port.
@@ -56,7 +57,12 @@ pub(super) async fn demo(
         .await
         .map_err(io("the catcher cannot listen"))?;
     let desk = catcher.desk().map_err(io("the catcher has no address"))?;
-    let settings = settings(listen, &folder.path, klarna.url(), catcher.smtp(), desk);
+    let mut settings = settings(listen, &folder.path, klarna.url(), catcher.smtp(), desk);
+    if folder.ours {
+        // nothing outlives the demo, so nobody needs to be told to keep a key
+        let secret = MasterKey::random(&Random::os());
+        settings.insert("PAYLINK_SECRET", secret.to_base64().to_string());
+    }
     let config = Config::from_env(&|name| settings.get(name).cloned())?;
     let options = Options {
         worker: true,

@@ -59,7 +59,8 @@ enum Command {
         #[arg(long)]
         no_migrate: bool,
     },
-    /// Bring the database's schema up to date and say from what to what
+    /// Bring the schema of the database at DATABASE_URL up to date and say from what to what; serve
+    /// does it by itself at start
     Migrate,
     /// Run the Klarna simulator alone: KCO, HPP, Order Management and the payment page
     #[command(
@@ -80,7 +81,7 @@ enum Command {
         #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
         callback_delay_scale: f64,
     },
-    /// See the main job done: simulator, mail and SMS catcher and paylink in one process
+    /// Try it: Klarna's simulator, a mail and SMS catcher and paylink in one process
     #[command(
         after_help = "Needs no configuration and no account; nothing leaves this machine.\n\
         Without --once it stays up and prints where to click."
@@ -92,7 +93,8 @@ enum Command {
         /// With --once: one JSON object per step
         #[arg(long, requires = "once")]
         json: bool,
-        /// Address and port of paylink [default: 127.0.0.1:8080, with --once a free port]
+        /// Address and port of paylink; the shop's page takes the next port [default: 127.0.0.1:8080,
+        /// with --once a free port]
         #[arg(long, value_name = "ADDR")]
         listen: Option<SocketAddr>,
         /// Folder for the database, kept afterwards [default: a temporary one, removed]
@@ -102,10 +104,11 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Try everything that is configured and print a table; exit 1 if anything fails
+    /// Try the database, Klarna's credentials, the mail server, the SMS gateway and the public URL,
+    /// without sending anything; print a table, exit 1 if anything fails
     Check {
-        /// Also make a real order and session at Klarna, say what each of its URLs answers, and
-        /// remove them again
+        /// Also make an order and a session in the configured Klarna account, say what each of its
+        /// URLs answers, and remove both again
         #[arg(long)]
         session: bool,
         /// One JSON object per line
@@ -118,16 +121,17 @@ enum Command {
 enum KeysCommand {
     /// Make a key and print it, alone, on stdout: it is shown once
     Create {
-        /// What people call it
+        /// What people call it, such as till-3 or crm
         #[arg(long)]
         name: String,
-        /// agent, supervisor, integrator, tablet, auditor or admin
+        /// agent (sends links), supervisor (also money and export), integrator (a CRM), tablet (its
+        /// own links only), auditor (reads), admin (all)
         #[arg(long, value_parser = role)]
         role: Role,
         /// The store that it belongs to
         #[arg(long, default_value = "default", value_parser = store)]
         store: String,
-        /// When it ends: a time such as 2027-01-01T00:00:00Z or a duration such as P90D
+        /// When it ends: a time such as 2027-01-01T00:00:00Z or a duration such as P90D [default: never]
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
     },

@@ -169,6 +169,14 @@ async fn house(
         tracing::info!("{migrated}");
     }
     let lease = store.lease();
+    let ours = lease.clone();
+    let freed = store
+        .write(move |tx| tx.free_foreign(&ours))
+        .await
+        .map_err(|error| Failure::failed("the jobs of a process that is gone stay held", &error))?;
+    if freed > 0 {
+        tracing::info!(jobs = freed, "took up the jobs of a process that is gone");
+    }
     let settings = settings(config, &templates);
     // the metadata of phone numbers takes 0.1 s to read: off the path of the first request
     tokio::task::spawn_blocking(crate::link::warm);

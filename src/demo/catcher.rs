@@ -106,8 +106,14 @@ impl Inbox {
             message_id: String::new(),
         };
         if let Some(message) = &parsed {
-            mail.subject = message.subject().unwrap_or_default().to_owned();
-            mail.message_id = message.message_id().unwrap_or_default().to_owned();
+            message
+                .subject()
+                .unwrap_or_default()
+                .clone_into(&mut mail.subject);
+            message
+                .message_id()
+                .unwrap_or_default()
+                .clone_into(&mut mail.message_id);
             mail.text = part(message.body_text(0));
             mail.html = part(message.body_html(0));
             mail.picture = message

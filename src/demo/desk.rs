@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{Bytes, Data, Json, Path};
 use actix_web::{HttpResponse, get, post, web};
 use futures_util::{Stream, StreamExt};
@@ -15,6 +15,16 @@ use super::story::{Places, sale};
 
 const STYLE: &str = include_str!("../web/assets/paylink.css");
 const SCRIPT: &str = include_str!("pages/demo.js");
+const SPRITE: &str = include_str!("../web/assets/sprite.svg");
+
+/// What the pages may do: run their one script, and frame a mail.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                      img-src 'self' data:; connect-src 'self'; frame-src 'self'; \
+                      frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+/// A mail comes from outside: styles and pictures, nothing that runs, wherever it is opened.
+const MAIL_POLICY: &str = "sandbox allow-top-navigation-by-user-activation; default-src 'none'; \
+                           style-src 'unsafe-inline'; img-src 'self' data:; \
+                           frame-ancestors 'self'; base-uri 'self'; form-action 'none'";
 
 /// What the pages need.
 pub struct Desk {
@@ -40,8 +50,12 @@ impl Desk {
             ("links", include_str!("pages/links.hbs")),
             ("inbox", include_str!("pages/inbox.hbs")),
             ("mail", include_str!("pages/mail.hbs")),
+            ("qr", include_str!("pages/qr.hbs")),
+            ("fault", include_str!("pages/fault.hbs")),
         ] {
-            pages.register_template_string(name, text).map_err(Box::new)?;
+            pages
+                .register_template_string(name, text)
+                .map_err(Box::new)?;
         }
         Ok(Self {
             places,
@@ -51,28 +65,53 @@ impl Desk {
         })
     }
 
-    fn page(&self, name: &str, mut facts: Value) -> HttpResponse {
+    fn page(&self, name: &str, facts: Value) -> HttpResponse {
+        self.answer(StatusCode::OK, name, facts)
+    }
+
+    fn answer(&self, status: StatusCode, name: &str, mut facts: Value) -> HttpResponse {
         facts["api"] = json!(self.places.api);
+        facts["sprite"] = json!(SPRITE);
         match self.pages.render(name, &facts) {
-            Ok(page) => HttpResponse::Ok()
+            Ok(page) => HttpResponse::build(status)
                 .insert_header((header::CACHE_CONTROL, "no-store"))
                 .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
+                .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
                 .body(page),
             Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
         }
     }
 
+    /// Asks paylink. Where it refuses or is silent, a page that says so comes back.
     async fn ask(&self, call: reqwest::RequestBuilder) -> Result<Value, HttpResponse> {
-        let answer = call.bearer_auth(&self.places.key).send().await;
-        match answer {
-            Ok(answer) => answer.json().await.map_err(|error| unanswered(&error)),
-            Err(error) => Err(unanswered(&error)),
+        let answer = match call.bearer_auth(&self.places.key).send().await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.unanswered(&error)),
+        };
+        let refused = !answer.status().is_success();
+        let status = answer.status().as_u16();
+        match answer.json().await {
+            Ok(problem) if refused => Err(self.refused(status, &problem)),
+            Ok(said) => Ok(said),
+            Err(error) => Err(self.unanswered(&error)),
         }
     }
-}
 
-fn unanswered(error: &reqwest::Error) -> HttpResponse {
-    HttpResponse::BadGateway().body(format!("paylink did not answer: {error}"))
+    fn refused(&self, status: u16, problem: &Value) -> HttpResponse {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let facts = json!({"title": problem["title"], "detail": problem["detail"], "more": problem["type"]});
+        self.answer(status, "fault", facts)
+    }
+
+    fn unanswered(&self, error: &reqwest::Error) -> HttpResponse {
+        let facts = json!({"title": "paylink did not answer", "detail": error.to_string()});
+        self.answer(StatusCode::BAD_GATEWAY, "fault", facts)
+    }
+
+    fn nothing(&self, detail: &str) -> HttpResponse {
+        let facts = json!({"title": "Nothing here", "detail": detail});
+        self.answer(StatusCode::NOT_FOUND, "fault", facts)
+    }
 }
 
 /// Everything that the demo's own port answers.
@@ -82,17 +121,29 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(create)
         .service(disable)
         .service(qr)
+        .service(qr_picture)
         .service(show_inbox)
         .service(show_mail)
         .service(show_html)
         .service(show_picture)
         .service(take_sms)
         .service(live)
-        .route("/paylink.css", web::get().to(|| asset(STYLE, "text/css; charset=utf-8")))
-        .route("/demo.js", web::get().to(|| asset(SCRIPT, "text/javascript; charset=utf-8")));
+        .route(
+            "/paylink.css",
+            web::get().to(|| async { asset(STYLE, "text/css; charset=utf-8") }),
+        )
+        .route(
+            "/demo.js",
+            web::get().to(|| async { asset(SCRIPT, "text/javascript; charset=utf-8") }),
+        )
+        .default_service(web::to(nowhere));
 }
 
-async fn asset(text: &'static str, kind: &'static str) -> HttpResponse {
+async fn nowhere(desk: Data<Desk>) -> HttpResponse {
+    desk.nothing("The demo has its links, the buyer’s inbox, and the mails in it.")
+}
+
+fn asset(text: &'static str, kind: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, kind))
         .body(text)
@@ -100,10 +151,14 @@ async fn asset(text: &'static str, kind: &'static str) -> HttpResponse {
 
 #[get("/")]
 async fn links(desk: Data<Desk>) -> HttpResponse {
-    let call = desk.http.get(format!("{}/v1/links?limit=50", desk.places.api));
+    let call = desk
+        .http
+        .get(format!("{}/v1/links?limit=50", desk.places.api));
     match desk.ask(call).await {
         Ok(list) => {
-            let rows: Vec<Value> = list["data"].as_array().map_or_else(Vec::new, |all| all.iter().map(row).collect());
+            let rows: Vec<Value> = list["data"]
+                .as_array()
+                .map_or_else(Vec::new, |all| all.iter().map(row).collect());
             desk.page(
                 "links",
                 json!({"title": "Links", "on_links": true, "live": true, "links": rows, "key": desk.places.key}),
@@ -135,17 +190,23 @@ fn row(link: &Value) -> Value {
         ("cancelled", _) => ("cancelled", "cross", "Cancelled"),
         _ => ("failed", "cross", "Failed"),
     };
-    let deliveries: Vec<String> = link["deliveries"].as_array().map_or_else(Vec::new, |all| {
+    let mut deliveries: Vec<String> = link["deliveries"].as_array().map_or_else(Vec::new, |all| {
         all.iter()
             .map(|delivery| {
                 format!(
                     "{} {}",
-                    if delivery["channel"] == "sms" { "SMS" } else { "E-mail" },
+                    if delivery["channel"] == "sms" {
+                        "SMS"
+                    } else {
+                        "E-mail"
+                    },
                     delivery["status"].as_str().unwrap_or("")
                 )
             })
             .collect()
     });
+    // they are listed as they were taken up, which differs from link to link
+    deliveries.sort();
     let buyer = &link["billing_address"];
     let minor = link["order_amount"].as_i64().unwrap_or(0);
     json!({
@@ -165,8 +226,11 @@ async fn create(desk: Data<Desk>) -> HttpResponse {
     let number = desk.inbox.next_reference();
     let mut sale = sale(&format!("SO-{number}"));
     sale["send"] = json!([{"channel": "email"}, {"channel": "sms"}]);
-    let call = desk.http.post(format!("{}/v1/links", desk.places.api)).json(&sale);
-    back(desk.ask(call).await, "/")
+    let call = desk
+        .http
+        .post(format!("{}/v1/links", desk.places.api))
+        .json(&sale);
+    back(desk.ask(call).await)
 }
 
 #[post("/links/{id}/disable")]
@@ -175,22 +239,28 @@ async fn disable(desk: Data<Desk>, id: Path<String>) -> HttpResponse {
         .http
         .post(format!("{}/v1/links/{id}/disable", desk.places.api))
         .json(&json!({"reason": "customer_request"}));
-    back(desk.ask(call).await, "/")
+    back(desk.ask(call).await)
 }
 
-/// A problem is shown; everything else leads back to the page.
-fn back(answer: Result<Value, HttpResponse>, to: &str) -> HttpResponse {
+fn back(answer: Result<Value, HttpResponse>) -> HttpResponse {
     match answer {
-        Ok(problem) if problem["code"].is_string() => HttpResponse::Ok().json(problem),
         Ok(_) => HttpResponse::SeeOther()
-            .insert_header((header::LOCATION, to))
+            .insert_header((header::LOCATION, "/"))
             .finish(),
-        Err(answer) => answer,
+        Err(page) => page,
     }
 }
 
 #[get("/qr/{id}")]
 async fn qr(desk: Data<Desk>, id: Path<String>) -> HttpResponse {
+    desk.page(
+        "qr",
+        json!({"title": "QR code", "on_links": true, "id": *id}),
+    )
+}
+
+#[get("/qr/{id}/picture")]
+async fn qr_picture(desk: Data<Desk>, id: Path<String>) -> HttpResponse {
     let call = desk
         .http
         .get(format!("{}/v1/links/{id}/qr.png?size=600", desk.places.api))
@@ -198,10 +268,12 @@ async fn qr(desk: Data<Desk>, id: Path<String>) -> HttpResponse {
     match call.send().await {
         Ok(answer) if answer.status().is_success() => match answer.bytes().await {
             Ok(png) => HttpResponse::Ok().content_type("image/png").body(png),
-            Err(error) => unanswered(&error),
+            Err(error) => desk.unanswered(&error),
         },
-        Ok(answer) => HttpResponse::Gone().body(format!("no QR code: paylink answered {}", answer.status())),
-        Err(error) => unanswered(&error),
+        Ok(answer) => {
+            HttpResponse::Gone().body(format!("no QR code: paylink answered {}", answer.status()))
+        }
+        Err(error) => desk.unanswered(&error),
     }
 }
 
@@ -220,12 +292,13 @@ async fn show_inbox(desk: Data<Desk>) -> HttpResponse {
 /// An SMS with its one link made clickable, as a phone does it.
 fn bubble(sms: &CaughtSms) -> Value {
     let at = clock(sms.at.as_deref().unwrap_or_default());
+    let number = sms.number;
     let Some(start) = sms.text.find("http") else {
-        return json!({"to": sms.to, "at": at, "before": sms.text});
+        return json!({"number": number, "to": sms.to, "at": at, "before": sms.text});
     };
     let (before, rest) = sms.text.split_at(start);
     let (url, after) = rest.split_at(rest.find(' ').unwrap_or(rest.len()));
-    json!({"to": sms.to, "at": at, "before": before, "url": url, "after": after})
+    json!({"number": number, "to": sms.to, "at": at, "before": before, "url": url, "after": after})
 }
 
 /// `hh:mm:ss` of an RFC 3339 time.
@@ -236,7 +309,7 @@ fn clock(at: &str) -> String {
 #[get("/mails/{number}")]
 async fn show_mail(desk: Data<Desk>, number: Path<usize>) -> HttpResponse {
     let Some(mail) = desk.inbox.mail(*number) else {
-        return HttpResponse::NotFound().body("no such mail");
+        return desk.nothing("No such mail. The newest are in the inbox.");
     };
     desk.page(
         "mail",
@@ -250,14 +323,17 @@ async fn show_mail(desk: Data<Desk>, number: Path<usize>) -> HttpResponse {
 #[get("/mails/{number}/html")]
 async fn show_html(desk: Data<Desk>, number: Path<usize>) -> HttpResponse {
     let Some(mail) = desk.inbox.mail(*number) else {
-        return HttpResponse::NotFound().body("no such mail");
+        return desk.nothing("No such mail. The newest are in the inbox.");
     };
     let shown = mail
         .html
         .replace("cid:qr@paylink", &format!("/mails/{}/qr.png", mail.number))
         // links of a framed mail open in the whole window, as a mail program does it
         .replacen("<head>", "<head><base target=\"_top\">", 1);
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(shown)
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, MAIL_POLICY))
+        .body(shown)
 }
 
 #[get("/mails/{number}/qr.png")]
@@ -282,7 +358,7 @@ fn chunks(answer: reqwest::Response) -> impl Stream<Item = reqwest::Result<Bytes
     })
 }
 
-/// One line per event of paylink's stream; the page loads itself anew.
+/// One line per event of paylink's stream; the page looks again.
 #[get("/live")]
 async fn live(desk: Data<Desk>) -> HttpResponse {
     let call = desk
@@ -291,16 +367,24 @@ async fn live(desk: Data<Desk>) -> HttpResponse {
         .bearer_auth(&desk.places.key)
         .header(header::ACCEPT.as_str(), "text/event-stream");
     match call.send().await {
+        Ok(answer) if !answer.status().is_success() => HttpResponse::BadGateway().finish(),
         Ok(answer) => HttpResponse::Ok()
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .insert_header((header::CONTENT_TYPE, "text/event-stream"))
             .streaming(chunks(answer).map(|chunk| {
                 chunk.map(|bytes| {
-                    // any event means "look again"; comments keep the connection alive
-                    let news = bytes.windows(5).any(|window| window == b"data:");
-                    Bytes::from_static(if news { b"data: news\n\n" } else { b": alive\n\n" })
+                    // Any event means "look again"; comments keep the connection alive. A chunk may
+                    // be a piece of an event: rather one look too many than one too few.
+                    let news = bytes
+                        .split(|byte| *byte == b'\n')
+                        .any(|line| !line.is_empty() && !line.starts_with(b":"));
+                    Bytes::from_static(if news {
+                        b"data: news\n\n"
+                    } else {
+                        b": alive\n\n"
+                    })
                 })
             })),
-        Err(error) => unanswered(&error),
+        Err(error) => desk.unanswered(&error),
     }
 }

@@ -79,24 +79,37 @@ struct Least {
     at: Option<i64>,
 }
 
+/// What may be claimed at `$1`, this process's now. Whose lease has run out only the database's
+/// clock says; both bounds are there for the index.
+pub(super) fn ready(shared: bool) -> String {
+    if shared {
+        format!(
+            "ready_at <= GREATEST($1, {DATABASE_NOW}) \
+             AND ready_at <= CASE WHEN owner IS NULL THEN $1 ELSE {DATABASE_NOW} END"
+        )
+    } else {
+        "ready_at <= $1".into()
+    }
+}
+
 pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
     let words: Vec<_> = kinds
         .iter()
         .map(|it| format!("'{}'", it.as_str()))
         .collect();
     let words = words.join(", ");
+    let ready = ready(shared);
     if shared {
         // MATERIALIZED: the planner may otherwise run the sub-select twice and claim twice
         format!(
-            "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE ready_at <= GREATEST($1, {DATABASE_NOW}) \
-             AND ready_at <= CASE WHEN owner IS NULL THEN $1 ELSE {DATABASE_NOW} END AND kind IN ({words}) \
+            "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND kind IN ({words}) \
              ORDER BY ready_at LIMIT {limit} FOR UPDATE SKIP LOCKED) \
              UPDATE job SET owner = $2, attempt = job.attempt + 1, lease_until = {LEASE_END}, ready_at = {LEASE_END} \
              FROM picked WHERE job.id = picked.id RETURNING {COLUMNS}"
         )
     } else {
         format!(
-            "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE ready_at <= $1 AND kind IN ({words}) \
+            "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND kind IN ({words}) \
              ORDER BY ready_at LIMIT {limit}) \
              UPDATE job SET owner = $2, attempt = attempt + 1, ready_at = {NO_END} \
              WHERE id IN (SELECT id FROM picked) RETURNING {}",
@@ -239,7 +252,9 @@ impl Tx<'_> {
             return Ok(true);
         }
         let again = self.leave(claim, "due_at = again_at, ready_at = again_at, tries = 0")?;
-        self.noted.due |= again;
+        if again {
+            self.noted.due.push(claim.job.kind);
+        }
         Ok(again)
     }
 
@@ -261,7 +276,9 @@ impl Tx<'_> {
             format!("due_at = {earlier}, ready_at = {earlier}, tries = {tries}")
         };
         let left = self.leave(claim, &set)?;
-        self.noted.due |= left && due_at <= self.shared.clock.now();
+        if left && due_at <= self.shared.clock.now() {
+            self.noted.due.push(claim.job.kind);
+        }
         Ok(left)
     }
 

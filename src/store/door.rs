@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use diesel::result::QueryResult;
 
 use super::error::judge;
-use super::{Backend, Conn, Shared, Store, StoreError};
+use super::{Backend, Conn, JobKind, Shared, Store, StoreError};
 use crate::link::{Delivery, EventId, LinkId};
 
 /// One transaction. Its verbs are spread over `tx/`, a file per subject.
@@ -28,8 +28,8 @@ pub struct Tx<'a> {
 /// What others must be told when the transaction is durable.
 #[derive(Default)]
 pub(super) struct Noted {
-    /// A due job was enqueued.
-    pub due: bool,
+    /// Kinds of which a due job was enqueued.
+    pub due: Vec<JobKind>,
     /// An event was appended.
     pub appended: bool,
     /// The place in the stream that it took (SQLite).
@@ -41,8 +41,8 @@ pub(super) struct Noted {
 impl Noted {
     /// Tells them.
     pub fn tell(&self, shared: &Shared) {
-        if self.due {
-            shared.woken.notify_one();
+        for kind in &self.due {
+            shared.woken[*kind as usize].notify_one();
         }
         if let Some(position) = self.position {
             shared.advance(position);

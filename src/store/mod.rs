@@ -97,8 +97,8 @@ struct Shared {
     clock: Clock,
     random: Random,
     lease: Lease,
-    /// A due job was committed.
-    woken: Arc<Notify>,
+    /// A due job was committed: for each kind, since each has a hand of its own that waits.
+    woken: [Arc<Notify>; JobKind::ALL.len()],
     /// An event was committed that the relay has still to stamp.
     appended: Notify,
     /// Position of the last event of the stream.
@@ -150,7 +150,7 @@ impl Store {
             vault,
             clock,
             random,
-            woken: Arc::default(),
+            woken: Default::default(),
             appended: Notify::new(),
             head: watch::Sender::new(0),
             fatal,
@@ -174,10 +174,10 @@ impl Store {
         Ok(store)
     }
 
-    /// Notified when a write committed a job that is due: the worker of this process need not wait
-    /// for its next poll.
-    pub fn woken(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.shared.woken)
+    /// Notified when a write committed a job of this kind that is due: the worker of this process
+    /// need not wait for its next poll.
+    pub fn woken(&self, kind: JobKind) -> Arc<Notify> {
+        Arc::clone(&self.0.shared.woken[kind as usize])
     }
 
     /// The position of the last event of the stream, as a serving process sees it.

@@ -11,8 +11,8 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream::{Stream, unfold};
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,8 @@ const RECHECK: Duration = Duration::from_secs(4);
 const BATCH: u32 = 256;
 /// Events that a slow connection may lag behind before it goes back to the database.
 const BACKLOG: usize = 1024;
+/// A stream is not kept waiting longer for its first byte.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Waiting for a database that does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,8 @@ struct Told {
 /// Where all connections hear of new events.
 pub struct Hub {
     news: broadcast::Sender<Arc<Told>>,
+    /// It knows where the stream is and misses nothing from then on.
+    follows: watch::Receiver<bool>,
     open: Arc<AtomicUsize>,
     most: usize,
 }
@@ -55,12 +59,14 @@ impl Hub {
     /// Follows the stream on the main runtime until `stopping`.
     pub fn start(house: &House, most: usize, stopping: CancellationToken) -> Self {
         let (news, _) = broadcast::channel(BACKLOG);
-        let follower = follow(house.store.clone(), news.clone());
+        let (follows_now, follows) = watch::channel(false);
+        let follower = follow(house.store.clone(), news.clone(), follows_now);
         house.runtime.spawn(async move {
             stopping.run_until_cancelled(follower).await;
         });
         Self {
             news,
+            follows,
             open: Arc::default(),
             most,
         }
@@ -82,10 +88,37 @@ impl Drop for Seat {
     }
 }
 
-async fn follow(store: Store, news: broadcast::Sender<Arc<Told>>) {
+async fn follow(
+    store: Store,
+    news: broadcast::Sender<Arc<Told>>,
+    follows_now: watch::Sender<bool>,
+) {
     let mut head = store.head_watch();
-    let mut position = *head.borrow_and_update();
+    // From the database: the watch begins at 0, and nobody wants to hear all of the past.
+    let mut position = loop {
+        // a path to the method has one lifetime only, and the store wants it for any
+        #[allow(clippy::redundant_closure_for_method_calls)]
+        let read = store.read(|tx| tx.head());
+        match read.await {
+            Ok(head) => break head,
+            Err(error) => {
+                tracing::warn!(%error, "the event stream cannot be read");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    };
+    follows_now.send_replace(true);
     loop {
+        // Nobody listens: nothing to read. The head is taken before the look, because whoever comes
+        // after it first subscribes and then asks the database, which is never behind this head.
+        let seen = *head.borrow_and_update();
+        if news.receiver_count() == 0 {
+            position = position.max(seen);
+            if head.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
         let after = position;
         let read = store.read(move |tx| tx.events_after(after, &EventFilter::default(), BATCH));
         match read.await {
@@ -98,6 +131,7 @@ async fn follow(store: Store, news: broadcast::Sender<Arc<Told>>) {
                         let _ = news.send(Arc::new(told));
                     }
                 }
+                // what changed during the read wakes at once: nothing is slept through
                 if !full && head.changed().await.is_err() {
                     return;
                 }
@@ -144,6 +178,14 @@ pub async fn stream(
         .hub
         .seat()
         .ok_or_else(|| Problem::new(ProblemCode::Overloaded).retry_after(PAUSE))?;
+    // an event between a look at the head and a hub that begins behind it would reach nobody
+    let mut follows = state.hub.follows.clone();
+    match tokio::time::timeout(PATIENCE, follows.wait_for(|it| *it)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) | Err(_) => {
+            return Err(Problem::new(ProblemCode::StorageUnavailable).retry_after(PAUSE));
+        }
+    }
     // Listen first, then look where the stream is: what comes in between is heard twice and told
     // once. The other way round it would be lost.
     let news = state.hub.news.subscribe();

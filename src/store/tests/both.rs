@@ -1,12 +1,10 @@
-//! What holds on either database.
+//! What holds on either database: links, events, the door.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::access::{ApiKey, Role};
 use crate::link::{
-    Buyer, Closing, Consumer, Failure, FailureCode, Payment, PaymentStatus, Reason, ReasonCode,
-    Refusal, Status,
+    Buyer, Closing, Consumer, Failure, FailureCode, Payment, PaymentStatus, Refusal, Status,
 };
 
 fn stages(at: Timestamp) -> Vec<Stage> {
@@ -259,143 +257,6 @@ async fn a_read_cannot_write(f: &Fixture) {
     assert_eq!(f.read(move |tx| tx.link(id)).await.unwrap().version, 1);
 }
 
-async fn a_request_is_remembered_under_its_key(f: &Fixture) {
-    let kept = Kept {
-        scope: "key_1 POST /v1/links".into(), key: "abc".into(), fingerprint: [3; 32],
-        link: Some(LinkId::new(start(), &f.random)), answer: None, resource: None, at: start(),
-    };
-    let copy = kept.clone();
-    f.write(move |tx| tx.insert_idempotency(&copy)).await;
-    let copy = kept.clone();
-    let answer: Res<()> = f.store.write(move |tx| tx.insert_idempotency(&copy)).await;
-    assert_eq!(answer, Err(StoreError::Taken(Constraint::Idempotency)));
-    let scope = kept.scope.clone();
-    assert_eq!(f.read(move |tx| tx.idempotency(&scope, "abc")).await, Some(kept.clone()));
-    let scope = kept.scope.clone();
-    f.write(move |tx| tx.settle_idempotency(&scope, "abc", "klarna_refused")).await;
-    let scope = kept.scope.clone();
-    let settled = f.read(move |tx| tx.idempotency(&scope, "abc")).await.unwrap();
-    assert_eq!(settled.answer.as_deref(), Some("klarna_refused"));
-    for _ in 0..2 {
-        // what is answered stands, and stays
-        let scope = kept.scope.clone();
-        f.write(move |tx| {
-            tx.settle_idempotency(&scope, "abc", "created")?;
-            tx.forget_unanswered(&scope, "abc")
-        }).await;
-    }
-    let scope = kept.scope.clone();
-    assert_eq!(f.read(move |tx| tx.idempotency(&scope, "abc")).await, Some(settled));
-    assert_eq!(f.write(|tx| tx.purge_idempotency(start())).await, 0);
-    let unanswered = Kept { key: "def".into(), ..kept.clone() };
-    f.write(move |tx| {
-        tx.insert_idempotency(&unanswered)?;
-        tx.forget_unanswered(&unanswered.scope, "def")
-    }).await;
-    assert_eq!(f.read(move |tx| tx.idempotency(&kept.scope, "def")).await, None);
-    let later = f.later(1);
-    assert_eq!(f.write(move |tx| tx.purge_idempotency(later)).await, 1);
-}
-
-async fn deliveries_come_back_and_unsent_ones_are_skipped(f: &Fixture) {
-    let link = f.born("SO-1").await;
-    let mut sent = f.delivery(&link, email("jo@example.com"));
-    let queued = f.delivery(&link, sms("+447700900123"));
-    let (one, two) = (sent.clone(), queued.clone());
-    f.write(move |tx| { tx.insert_delivery(&one)?; tx.insert_delivery(&two) }).await;
-    sent.status = DeliveryStatus::Failed;
-    sent.attempts = 3;
-    sent.reason = Some(Reason { code: ReasonCode::Rejected, detail: "550 no such user".into() });
-    sent.segments = Some(2);
-    let copy = sent.clone();
-    f.write(move |tx| tx.save_delivery(&copy)).await;
-    let id = sent.id;
-    assert_eq!(f.read(move |tx| tx.delivery(id)).await, Some(sent.clone()));
-    let link = link.id;
-    let skipped = f.write(move |tx| tx.skip_queued(link)).await;
-    assert_eq!(skipped.len(), 1);
-    assert_eq!((skipped[0].id, skipped[0].status), (queued.id, DeliveryStatus::Skipped));
-    assert_eq!(skipped[0].reason.as_ref().unwrap().code, ReasonCode::LinkClosed);
-    assert_eq!(f.read(move |tx| tx.deliveries(link)).await, [sent, skipped[0].clone()]);
-}
-
-async fn an_event_freezes_the_deliveries_of_its_moment(f: &Fixture) {
-    let link = f.born("SO-1").await;
-    let (delivery, event) = (f.delivery(&link, email("jo@example.com")), f.event());
-    let id = link.id;
-    let count = f.write(move |tx| {
-        let mut link = tx.touch(link.id)?.unwrap();
-        let before = tx.deliveries(link.id)?.len();
-        tx.insert_delivery(&delivery)?;
-        tx.append(&mut link, EventKind::DeliveryQueued, event, Some(&delivery), start())?;
-        Ok((before, tx.deliveries(link.id)?.len()))
-    }).await;
-    assert_eq!(count, (0, 1));
-    let events = f.read(move |tx| tx.events_of(id)).await;
-    assert!(events[1].json.contains("dlv_"), "{}", events[1].json);
-}
-
-async fn recipients_and_creators_are_counted_since_a_moment(f: &Fixture) {
-    let link = f.born("SO-1").await;
-    let (one, two) = (f.delivery(&link, sms("+447700900123")), f.delivery(&link, sms("+447700900124")));
-    f.write(move |tx| { tx.insert_delivery(&one)?; tx.insert_delivery(&two) }).await;
-    let count = |number: &'static str, since| f.read(move |tx| tx.count_deliveries_to(&sms(number), since));
-    assert_eq!(count("+447700900123", start()).await, 1);
-    assert_eq!(count("+447700900199", start()).await, 0);
-    assert_eq!(count("+447700900123", f.later(1)).await, 0);
-    let actor = link.created_by;
-    assert_eq!(f.read(move |tx| tx.count_links_since(actor, None, start())).await, 1);
-    assert_eq!(f.read(move |tx| tx.count_links_since(actor, Some("jo"), start())).await, 1);
-    assert_eq!(f.read(move |tx| tx.count_links_since(actor, Some("al"), start())).await, 0);
-    assert_eq!(f.read(move |tx| tx.count_links_since(Actor::Klarna, None, start())).await, 0);
-}
-
-async fn keys_are_kept_and_revoked(f: &Fixture) {
-    let key = ApiKey {
-        id: KeyId::new(start(), &f.random), name: "till".into(), role: Role::Tablet,
-        store: "north".into(), mode: Mode::Test, expires_at: Some(f.later(60)),
-        revoked_at: None, created_at: start(), hash: [9; 32],
-    };
-    let (id, copy) = (key.id, key.clone());
-    f.write(move |tx| tx.insert_key(&copy)).await;
-    assert_eq!(f.read(move |tx| tx.key(id)).await, Some(key.clone()));
-    assert_eq!(f.read(|tx| tx.keys()).await, [key]);
-    let (at, again) = (f.later(1), f.later(2));
-    assert!(f.write(move |tx| tx.revoke_key(id, at)).await);
-    assert!(f.write(move |tx| tx.revoke_key(id, again)).await);
-    assert_eq!(f.read(move |tx| tx.key(id)).await.unwrap().revoked_at, Some(at));
-    let unknown = KeyId::new(start(), &f.random);
-    assert!(!f.write(move |tx| tx.revoke_key(unknown, start())).await);
-}
-
-async fn an_alert_is_told_once_an_hour(f: &Fixture) {
-    let raise = |kind: &'static str, at| f.write(move |tx| tx.alert(kind, "words", None, at));
-    assert!(raise("link.mismatch", f.later(0)).await);
-    assert!(!raise("link.mismatch", f.later(3599)).await);
-    assert!(raise("poison", f.later(3599)).await);
-    assert!(raise("link.mismatch", f.later(3600)).await);
-}
-
-async fn the_audit_log_shows_where_it_was_changed(f: &Fixture) {
-    for verb in ["link.disabled", "key.created", "key.revoked"] {
-        f.write(move |tx| tx.audit(Actor::Paylink, verb, "lnk_1", "why", start())).await;
-    }
-    let rows = f.read(|tx| tx.audited(1, 10)).await;
-    assert_eq!(rows.iter().map(|it| (it.number, it.verb.as_str())).collect::<Vec<_>>(),
-        [(2, "key.created"), (3, "key.revoked")]);
-    assert_eq!(f.read(|tx| tx.audit_break()).await, None);
-    let change = "UPDATE audit SET detail = 'because' WHERE n = 2";
-    let refused: Res<()> = f.store.write(move |tx| tx.sql(|conn| conn.batch_execute(change))).await;
-    assert!(refused.is_err());
-    let disarm = if f.store.is_shared() { "ALTER TABLE audit DISABLE TRIGGER ALL" }
-        else { "DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_cut" };
-    f.raw(disarm).await;
-    f.raw("DELETE FROM audit WHERE n = 3").await;
-    assert_eq!(f.read(|tx| tx.audit_break()).await, Some(3));
-    f.raw(change).await;
-    assert_eq!(f.read(|tx| tx.audit_break()).await, Some(2));
-}
-
 async fn an_impossible_row_is_an_error(f: &Fixture) {
     let id = f.born("SO-1").await.id;
     f.raw("UPDATE link SET personal = NULL, created_by = 'nobody'").await;
@@ -415,7 +276,7 @@ async fn a_sealed_column_moved_to_another_row_does_not_open(f: &Fixture) {
 
 async fn what_a_commit_brings_is_told(f: &Fixture) {
     let link = f.born("SO-1").await;
-    let woken = f.store.woken();
+    let woken = f.store.woken(JobKind::Watch);
     let job = |due_at| Job { kind: JobKind::Watch, subject: link.id.to_string(), link: link.id, due_at };
     let (soon, now) = (job(f.later(60)), job(f.later(0)));
     let failing = now.clone();

@@ -315,7 +315,8 @@ async fn more_waiting_writers_than_the_queue_holds_are_refused() {
             refused += 1;
         }
     }
-    assert!((800..=904).contains(&refused), "{refused}");
+    // the queue holds 4096; how many the writer took out of it before it was held up is its affair
+    assert!((800..=905).contains(&refused), "{refused}");
     tokio::task::spawn_blocking(move || gate.wait())
         .await
         .unwrap();

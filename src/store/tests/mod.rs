@@ -11,6 +11,7 @@ mod lists;
 mod lite;
 mod plans;
 mod postgres;
+mod records;
 mod schemas;
 
 use std::path::PathBuf;

@@ -35,7 +35,9 @@ impl Tx<'_> {
                 .bind::<BigInt, _>(micros(job.due_at))
                 .execute(conn)
         })?;
-        self.noted.due |= job.due_at <= self.shared.clock.now();
+        if job.due_at <= self.shared.clock.now() {
+            self.noted.due.push(job.kind);
+        }
         Ok(())
     }
 
@@ -52,7 +54,9 @@ impl Tx<'_> {
                 .bind::<Text, _>(Job::key(kind, subject))
                 .execute(conn)
         })?;
-        self.noted.due |= rows == 1 && due <= self.shared.clock.now();
+        if rows == 1 && due <= self.shared.clock.now() {
+            self.noted.due.push(kind);
+        }
         Ok(rows == 1)
     }
 }

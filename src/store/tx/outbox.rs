@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use jiff::Timestamp;
 
-use super::super::claim::DATABASE_NOW;
+use super::super::claim::{DATABASE_NOW, ready};
 use super::super::rows::micros;
 use super::super::{Job, JobKind, StoreError, Tx};
 
@@ -22,8 +22,9 @@ impl Tx<'_> {
             .iter()
             .map(|it| format!("'{}'", it.as_str()))
             .collect();
+        let ready = ready(self.is_shared());
         let select = format!(
-            "SELECT CAST(1 AS bigint) AS one FROM job WHERE ready_at <= $1 AND kind IN ({}) LIMIT 1",
+            "SELECT CAST(1 AS bigint) AS one FROM job WHERE {ready} AND kind IN ({}) LIMIT 1",
             words.join(", ")
         );
         let found = self.sql(|conn| {
