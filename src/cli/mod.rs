@@ -59,8 +59,8 @@ enum Command {
         #[arg(long)]
         no_migrate: bool,
     },
-    /// Bring the schema of the database at DATABASE_URL up to date and say from what to what; serve
-    /// does it by itself at start
+    /// Bring the database's schema up to date and say from what to what; serve does it by itself at
+    /// start
     Migrate,
     /// Run the Klarna simulator alone: KCO, HPP, Order Management and the payment page
     #[command(
