@@ -33,6 +33,7 @@ pub(super) async fn demo(
         base.log.filter = "warn".into();
     }
     log::begin(&base.log);
+    let told = serve::Told::listen()?;
     let folder = Folder::at(data)?;
     let listen = listen.unwrap_or(if once { ANY } else { LISTEN });
     let beside = match (once, listen.port()) {
@@ -94,7 +95,7 @@ pub(super) async fn demo(
     } else {
         println!("listening on {}", places.api);
         invite(&places, desk);
-        serve::until_told().await;
+        told.wait().await;
         service.stop().await;
         Ok(())
     };

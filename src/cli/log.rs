@@ -6,7 +6,11 @@ use crate::config::{Log, LogFormat};
 
 /// Begins to log. A second call (tests put several services into one process) changes nothing.
 pub fn begin(log: &Log) {
-    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // handlebars writes what it renders, recipients in full, into its debug lines
+    if let Ok(quiet) = "handlebars=warn".parse() {
+        filter = filter.add_directive(quiet);
+    }
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

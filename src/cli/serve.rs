@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
 use super::{Failure, environment, log};
@@ -362,9 +362,10 @@ pub(super) async fn serve(worker: bool, migrate: bool) -> Result<(), Failure> {
         ]));
     }
     let options = Options { worker, migrate };
+    let told = Told::listen()?;
     let service = start(config, Clock::system(), Random::os(), options).await?;
     println!("listening on http://{}", service.addr());
-    until_told().await;
+    told.wait().await;
     tracing::info!("stopping: nothing new is taken, what is under way is finished");
     service.stop().await;
     Ok(())
@@ -378,27 +379,38 @@ pub(super) async fn worker(migrate: bool) -> Result<(), Failure> {
             "paylink worker needs PostgreSQL: with SQLite, paylink serve does the background work itself".into(),
         ]));
     }
+    let told = Told::listen()?;
     let house = house(&config, Clock::system(), Random::os(), migrate).await?;
     let worker = worker::start(house.clone());
     tracing::info!("the worker works");
-    until_told().await;
+    told.wait().await;
     worker.stop(GRACE).await;
     Ok(())
 }
 
-/// Waits for SIGTERM or Ctrl-C.
-pub(super) async fn until_told() {
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            // without the signal the process can still be stopped by Ctrl-C
-            Err(_) => std::future::pending().await,
+/// The wish to stop: SIGTERM or Ctrl-C.
+pub(super) struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    /// Begins to listen. Before anybody learns that the process is up: one who is told to stop at
+    /// once must find somebody who hears it.
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let hear =
+            |kind| signal(kind).map_err(|error| Failure::failed("signals cannot be heard", &error));
+        Ok(Self {
+            terminate: hear(SignalKind::terminate())?,
+            interrupt: hear(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for it.
+    pub(super) async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    };
-    tokio::select! {
-        () = terminate => {}
-        _ = tokio::signal::ctrl_c() => {}
     }
 }

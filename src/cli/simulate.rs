@@ -22,10 +22,11 @@ pub(super) async fn simulate(
         callback_delay_scale,
         public_base: None,
     };
+    let told = serve::Told::listen()?;
     let running = simulator::start(settings, Clock::system(), Random::os())
         .map_err(|error| Failure::failed(&format!("cannot listen on {listen}"), &error))?;
     println!("listening on http://{}", running.addr());
-    serve::until_told().await;
+    told.wait().await;
     running.stop().await;
     Ok(())
 }

@@ -124,7 +124,9 @@ async fn replay(house: &House, kept: &Kept) -> Result<Created, Refusal> {
         .await?;
     let answer = match kept.answer.as_deref().and_then(Answer::from_word) {
         Some(Answer::Refused) => match &link.stage {
-            Stage::Failed { why, .. } => return Err(failed(&link, why)),
+            Stage::Failed { why, .. } => {
+                return Err(Refusal::Replayed(Box::new(failed(&link, why))));
+            }
             _ => Answer::Done,
         },
         Some(answer) => answer,

@@ -45,18 +45,24 @@ impl Limits {
         agent: Option<&str>,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let most = match caller.role {
-            Role::Agent => self.agent_links_per_hour,
+        // on whose behalf counts, where it was said; an agent's own key else
+        let agents = match (agent, caller.role) {
+            (Some(_), _) | (None, Role::Agent) => self.agent_links_per_hour,
+            (None, _) => 0,
+        };
+        let keys = match caller.role {
             Role::Tablet => self.tablet_links_per_hour,
             Role::Integrator => self.integrator_links_per_hour,
-            Role::Supervisor | Role::Auditor | Role::Admin => 0,
+            Role::Agent | Role::Supervisor | Role::Auditor | Role::Admin => 0,
         };
-        if most == 0 {
-            return Ok(());
-        }
-        let count = tx.count_links_since(caller.actor, agent, since(now, HOUR))?;
-        if count >= i64::from(most) {
-            return Err(Refusal::RateLimited(Duration::from_mins(1)));
+        for (most, whose) in [(agents, agent), (keys, None)] {
+            if most == 0 {
+                continue;
+            }
+            let count = tx.count_links_since(caller.actor, whose, since(now, HOUR))?;
+            if count >= i64::from(most) {
+                return Err(Refusal::RateLimited(Duration::from_mins(1)));
+            }
         }
         Ok(())
     }

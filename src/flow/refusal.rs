@@ -35,6 +35,8 @@ pub enum Refusal {
     SendRateLimited(Duration),
     /// Klarna refused the sale.
     KlarnaRefused(LinkId, crate::link::Refusal),
+    /// The first request of this key was refused so; it is not tried again.
+    Replayed(Box<Refusal>),
     /// Klarna cannot be used now.
     KlarnaUnavailable(Option<LinkId>, Duration),
     /// `If-Match` named another version.
@@ -67,6 +69,7 @@ impl fmt::Display for Refusal {
             Refusal::RateLimited(_) => f.write_str("too many links in an hour"),
             Refusal::SendRateLimited(_) => f.write_str("too many messages to this recipient"),
             Refusal::KlarnaRefused(link, _) => write!(f, "Klarna refused the sale of {link}"),
+            Refusal::Replayed(first) => first.fmt(f),
             Refusal::KlarnaUnavailable(..) => f.write_str("Klarna cannot be used now"),
             Refusal::VersionMismatch => f.write_str("the link has changed since that version"),
             Refusal::Overloaded => f.write_str("too much is waiting to be written"),

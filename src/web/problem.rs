@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -98,6 +100,9 @@ catalogue! {
         "This is a defect: tell your operator the `request_id`. Repeating with the same idempotency key is safe."
 }
 
+/// Marks the answer to a repeat under an idempotency key.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
 /// A problem on its way out. The edge (`edge.rs`) adds the request's id and writes it.
 #[derive(Debug)]
 pub struct Problem(Box<Parts>);
@@ -113,6 +118,7 @@ struct Parts {
     retry_after: Option<u64>,
     allow: Option<String>,
     /// The answer of an earlier request, told again.
+    replayed: bool,
     challenge: Option<&'static str>,
 }
 
@@ -212,6 +218,7 @@ impl Problem {
             link: None,
             retry_after: None,
             allow: None,
+            replayed: false,
             challenge: None,
         }))
     }
@@ -272,6 +279,13 @@ impl Problem {
         self
     }
 
+    /// The first request of this idempotency key was answered so.
+    #[must_use]
+    pub fn replayed(mut self) -> Self {
+        self.0.replayed = true;
+        self
+    }
+
     /// Which problem.
     pub fn code(&self) -> ProblemCode {
         self.0.code
@@ -288,6 +302,7 @@ impl Problem {
             link,
             retry_after,
             allow,
+            replayed,
             challenge,
         } = &*self.0;
         let view = ProblemView {
@@ -314,6 +329,9 @@ impl Problem {
         }
         if let Some(methods) = allow.as_deref().and_then(|it| it.parse().ok()) {
             headers.insert(ALLOW, methods);
+        }
+        if *replayed {
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
         }
         if let Some(challenge) = challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -109,18 +109,20 @@ impl Query {
     /// A whole number within `range`, `or` where absent.
     pub fn number(&mut self, name: &str, range: std::ops::RangeInclusive<u32>, or: u32) -> u32 {
         self.value(name, |text| {
-            let digits = text.bytes().all(|b| b.is_ascii_digit()) && text.len() <= 9;
-            let number: u32 = digits
-                .then(|| text.parse().ok())
-                .flatten()
-                .ok_or((Code::InvalidFormat, "a whole number is wanted"))?;
+            let outside = (
+                Code::OutOfRange,
+                "the number is outside of what the call takes",
+            );
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return Err((Code::InvalidFormat, "a whole number is wanted"));
+            }
+            // below zero, and longer than 32 bit, is a number too
+            let number: u32 = text.parse().map_err(|_| outside)?;
             if range.contains(&number) {
                 Ok(number)
             } else {
-                Err((
-                    Code::OutOfRange,
-                    "the number is outside of what the call takes",
-                ))
+                Err(outside)
             }
         })
         .unwrap_or(or)

@@ -59,6 +59,7 @@ impl From<Refusal> for Problem {
             Refusal::KlarnaRefused(id, said) => {
                 Problem::new(Code::KlarnaRefused).link_id(id).klarna(&said)
             }
+            Refusal::Replayed(first) => Problem::from(*first).replayed(),
             Refusal::KlarnaUnavailable(id, wait) => {
                 let problem = Problem::new(Code::KlarnaUnavailable).retry_after(wait);
                 match id {

@@ -20,12 +20,14 @@ fn every_message_says_the_same_in_every_part() {
                 assert!(text.contains(URL), "address in {place}");
                 assert!(text.contains(&at), "{at} in {place}");
                 assert!(text.contains("+44 20 7946 0123"), "support in {place}");
-                assert!(
-                    text.contains("https://shop.example/terms"),
-                    "terms in {place}"
-                );
                 assert!(text.contains("Acme Shop"), "merchant in {place}");
             }
+            assert!(
+                html.contains("https://shop.example/terms"),
+                "terms in {name}"
+            );
+            // the plain text has the one URL that it is for
+            assert!(!message.text.contains("shop.example"), "terms in the text");
             for plain in [&message.text, &message.sms, &message.subject] {
                 assert!(!plain.contains('\u{a0}'), "no-break space in {plain}");
             }

@@ -11,7 +11,7 @@ use crate::link::SendRequest;
 use crate::view::{DeliveryView, Detail, List};
 use crate::web::auth::require;
 use crate::web::headers::{idempotency, wanted_version};
-use crate::web::problem::{Problem, ProblemView};
+use crate::web::problem::{Problem, ProblemView, REPLAYED};
 use crate::web::query::Query;
 use crate::web::refusal::refused;
 use crate::web::{State, body};
@@ -70,7 +70,7 @@ pub async fn send(
     };
     let mut response = HttpResponse::Created();
     if queued.replayed {
-        response.insert_header(("Idempotent-Replayed", "true"));
+        response.insert_header((REPLAYED, "true"));
     }
     Ok(response.json(DeliveryView::new(&queued.delivery, Detail::Full)))
 }

@@ -14,15 +14,13 @@ use crate::link::{DisableRequest, Fault, RenewRequest, Request, Status};
 use crate::view::{Detail, LinkView};
 use crate::web::auth::require;
 use crate::web::headers::{etag, idempotency, wanted_version};
-use crate::web::problem::{Problem, ProblemCode, ProblemView};
+use crate::web::problem::{Problem, ProblemCode, ProblemView, REPLAYED};
 use crate::web::query::Query;
 use crate::web::refusal::{refused, storage};
 use crate::web::{State, body};
 
 /// `contract.md`, Creating: when an accepted link is worth a look.
 const LOOK_AGAIN: &str = "2";
-
-const REPLAYED: &str = "Idempotent-Replayed";
 
 /// Creates a link: everything is checked, then Klarna is asked, then messages go out.
 #[utoipa::path(post, path = "/v1/links", tag = "links",
