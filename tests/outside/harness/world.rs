@@ -167,6 +167,7 @@ pub fn free_port() -> u16 {
     }
 }
 
+#[derive(Clone)]
 enum Database {
     Sqlite(String),
     Postgres {
@@ -185,6 +186,13 @@ impl Database {
             url: url.into(),
             server: server.to_owned(),
             name: name.to_owned(),
+        }
+    }
+
+    /// Also after a failure: the server outlives the tests.
+    async fn is_dropped(&self) {
+        if let Self::Postgres { server, name, .. } = self {
+            order_postgres(server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }
     }
 
@@ -360,9 +368,6 @@ impl World {
         for (request, body) in self.seen.lock().unwrap().iter() {
             law::nothing_personal(request, body);
         }
-        if let Database::Postgres { server, name, .. } = &self.database {
-            order_postgres(server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
-        }
     }
 }
 
@@ -394,12 +399,14 @@ pub async fn told(plan: WorldPlan, stories: Vec<(&'static str, Story)>) {
         }
         world.klarna.mends().await;
     }
+    let database = world.database.clone();
     if let Err(panic) = AssertUnwindSafe(world.ends()).catch_unwind().await {
         wrong.push(format!(
             "at the end of the world: {}",
             words(panic.as_ref())
         ));
     }
+    database.is_dropped().await;
     assert!(
         wrong.is_empty(),
         "{} wrong:\n\n{}",
