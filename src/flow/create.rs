@@ -241,14 +241,9 @@ impl Acceptance {
         }
         let (mut link, mut pen) = (self.link.clone(), self.pen);
         let now = pen.at;
-        self.limits
-            .link(tx, &self.caller, link.agent.as_deref(), now)?;
-        for delivery in &self.deliveries {
-            self.limits.recipient(tx, &delivery.to, now)?;
-        }
-        self.first_of_its_reference(tx, &link, now)?;
         if let Some(key) = &self.key {
-            // unique: of two parallel requests with this key one is first, the other starts anew
+            // first of all writes, and unique: of parallel requests with one key the others wait
+            // here until the first is committed, and never meet its link as a stranger's
             tx.insert_idempotency(&Kept {
                 scope: key.scope.clone(),
                 key: key.key.clone(),
@@ -267,6 +262,12 @@ impl Acceptance {
                 }
             })?;
         }
+        self.limits
+            .link(tx, &self.caller, link.agent.as_deref(), now)?;
+        for delivery in &self.deliveries {
+            self.limits.recipient(tx, &delivery.to, now)?;
+        }
+        self.first_of_its_reference(tx, &link, now)?;
         let exclusive = self.on_duplicate != OnDuplicate::Allow;
         tx.insert_link(&link, &self.token_hash, exclusive)
             .map_err(|error| {

@@ -8,8 +8,8 @@ use super::{House, MailUnknown, Refusal, after, nth_wait};
 use crate::channel::sms::Sms;
 use crate::channel::{Outcome, mail::Mail, qr};
 use crate::link::{
-    Channel, Delivery, DeliveryId, DeliveryStatus, EventKind, Link, Reason, ReasonCode, Recipient,
-    Status,
+    Channel, Delivery, DeliveryId, DeliveryStatus, EventKind, Link, LinkId, Reason, ReasonCode,
+    Recipient, Status,
 };
 use crate::store::{Attempt, AttemptId, Claim, Tx};
 use crate::templates::{Facts, Message};
@@ -146,10 +146,7 @@ fn skip(
 ) -> Result<(), Refusal> {
     delivery.status = DeliveryStatus::Skipped;
     delivery.next_attempt_at = None;
-    delivery.reason = Some(Reason {
-        code: ReasonCode::LinkClosed,
-        detail: "the link was closed first".into(),
-    });
+    delivery.reason = Some(closed_first());
     tx.save_delivery(delivery)?;
     pen.tell(tx, link, EventKind::DeliverySkipped, Some(delivery))?;
     Ok(tx.save(link)?)
@@ -211,7 +208,20 @@ async fn send(house: &House, link: &Link, delivery: &Delivery, message: Message)
     }
 }
 
+fn is_closed(tx: &mut Tx, link: LinkId) -> Result<bool, Refusal> {
+    let status = tx.link(link)?.map(|link| link.stage.status());
+    Ok(!matches!(status, Some(Status::Creating | Status::Open)))
+}
+
+fn closed_first() -> Reason {
+    Reason {
+        code: ReasonCode::LinkClosed,
+        detail: "the link was closed first".into(),
+    }
+}
+
 /// What becomes of the delivery after an attempt.
+#[derive(Clone, Copy)]
 enum Next {
     Over(EventKind),
     Again(Timestamp),
@@ -237,7 +247,14 @@ async fn write_down(
     house
         .store
         .write(move |tx| {
-            let mut pen = pen;
+            let (mut pen, mut delivery, mut next) = (pen, delivery.clone(), next);
+            // closed while the message was refused for now: there will be no other try
+            if matches!(next, Next::Again(_)) && is_closed(tx, delivery.link)? {
+                delivery.status = DeliveryStatus::Skipped;
+                delivery.next_attempt_at = None;
+                delivery.reason = Some(closed_first());
+                next = Next::Over(EventKind::DeliverySkipped);
+            }
             let mine = match &next {
                 Next::Over(_) => tx.done(&claim)?,
                 Next::Again(due) => tx.again(&claim, *due, false)?,

@@ -185,7 +185,7 @@ async fn a_query_is_read_strictly() {
         ("limit=101", "limit", "out_of_range"),
         ("limit=ten", "limit", "invalid_format"),
         ("limit=%2B5", "limit", "invalid_format"),
-        ("limit=99999999999", "limit", "invalid_format"),
+        ("limit=99999999999", "limit", "out_of_range"),
         ("status=open,paid", "status", "invalid_value"),
         ("created_after=yesterday", "created_after", "invalid_format"),
         ("reveal=yes", "reveal", "invalid_value"),
