@@ -296,6 +296,8 @@ impl Klarna {
                 .klarna_reference
                 .as_ref()
                 .and_then(|it| clean(it, 100)),
+            captures: answer.captures(),
+            refunds: answer.refunds(),
             payment: answer.payment(),
         })
     }

@@ -33,7 +33,7 @@ pub use delivery::{Channel, Delivery, DeliveryStatus, Reason, ReasonCode, Recipi
 pub use event::EventKind;
 pub use fault::{Code, Fault};
 pub use ids::{DeliveryId, EventId, KeyId, LinkId, NotAnId, UserId};
-pub use observation::{OrderNews, PaymentNews, Reading, SessionNews};
+pub use observation::{Booking, OrderNews, PaymentNews, Reading, SessionNews};
 pub use payment::{Buyer, Payment, PaymentStatus};
 pub use request::{
     Defaults, DisableRequest, OnDuplicate, RenewRequest, Request, Send, SendRequest,

@@ -72,4 +72,21 @@ pub struct PaymentNews {
     pub merchant_reference2: Option<String>,
     /// The order number that people use.
     pub klarna_reference: Option<String>,
+    /// All captures of the order, as Order Management lists them.
+    pub captures: Vec<Booking>,
+    /// All refunds of the order, as Order Management lists them.
+    pub refunds: Vec<Booking>,
+}
+
+/// A capture or a refund that stands in Order Management, whoever made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booking {
+    /// `capture_id` or `refund_id`.
+    pub id: String,
+    /// Minor units.
+    pub amount: i64,
+    /// What whoever made it wrote beside it; ours holds the id of our operation.
+    pub reference: Option<String>,
+    /// When it was booked.
+    pub at: Option<Timestamp>,
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::super::error::clean;
 use super::{lenient, time};
-use crate::link::{self, Buyer, Email, Payment, PaymentStatus, Phone};
+use crate::link::{self, Booking, Buyer, Email, Payment, PaymentStatus, Phone};
 
 /// `GET /ordermanagement/v1/orders/{id}`.
 #[derive(Debug, Deserialize)]
@@ -42,6 +42,51 @@ pub(in super::super) struct OrderAnswer {
     shipping_address: Option<Address>,
     #[serde(default, deserialize_with = "lenient")]
     initial_payment_method: Option<InitialPaymentMethod>,
+    #[serde(default, deserialize_with = "lenient")]
+    captures: Option<Vec<CaptureAnswer>>,
+    #[serde(default, deserialize_with = "lenient")]
+    refunds: Option<Vec<RefundAnswer>>,
+}
+
+/// An entry of `captures`.
+#[derive(Debug, Deserialize)]
+struct CaptureAnswer {
+    #[serde(default, deserialize_with = "lenient")]
+    capture_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    captured_amount: Option<i64>,
+    #[serde(default, deserialize_with = "time")]
+    captured_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
+    reference: Option<String>,
+}
+
+/// An entry of `refunds`.
+#[derive(Debug, Deserialize)]
+struct RefundAnswer {
+    #[serde(default, deserialize_with = "lenient")]
+    refund_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    refunded_amount: Option<i64>,
+    #[serde(default, deserialize_with = "time")]
+    refunded_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
+    reference: Option<String>,
+}
+
+/// A booking in our words; one without id or amount cannot be told from another and is left out.
+fn booking(
+    id: Option<&str>,
+    amount: Option<i64>,
+    at: Option<Timestamp>,
+    reference: Option<&str>,
+) -> Option<Booking> {
+    Some(Booking {
+        id: clean(id?, 255)?,
+        amount: amount?,
+        reference: reference.and_then(|it| clean(it, 255)),
+        at,
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,6 +146,34 @@ impl OrderAnswer {
     /// original counts where there is one.
     pub(in super::super) fn authorised(&self) -> Option<i64> {
         self.original_order_amount.or(self.order_amount)
+    }
+
+    /// The captures, whoever made them.
+    pub(in super::super) fn captures(&self) -> Vec<Booking> {
+        let all = self.captures.iter().flatten();
+        all.filter_map(|it| {
+            booking(
+                it.capture_id.as_deref(),
+                it.captured_amount,
+                it.captured_at,
+                it.reference.as_deref(),
+            )
+        })
+        .collect()
+    }
+
+    /// The refunds, whoever made them.
+    pub(in super::super) fn refunds(&self) -> Vec<Booking> {
+        let all = self.refunds.iter().flatten();
+        all.filter_map(|it| {
+            booking(
+                it.refund_id.as_deref(),
+                it.refunded_amount,
+                it.refunded_at,
+                it.reference.as_deref(),
+            )
+        })
+        .collect()
     }
 
     /// The status in our words, or the word itself where nobody told us of it.
