@@ -33,7 +33,8 @@ pub enum KlarnaError {
     /// Any other 4xx: proved not done; repeating the same call is of no use.
     Refused(Refusal),
     /// 401, or 403. On a create: credentials or rights are wrong, tell the operator. On an abort
-    /// with status 403: the order is read-only, perhaps paid, so read it.
+    /// with status 403: the order is read-only, perhaps paid, so read it. On a change of the money
+    /// with status 403: the order's state does not allow it, and the code says what.
     Forbidden(Refusal),
     /// 404: Klarna does not know it, or no longer.
     NotFound(Refusal),
@@ -113,6 +114,10 @@ impl fmt::Display for KlarnaError {
                 f.write_str("klarna refused the call; mend it before repeating: ")?;
                 said(f, refusal)
             }
+            Self::Forbidden(refusal) if denies_state(refusal) => {
+                f.write_str("klarna does not allow this in the order's state; read the order: ")?;
+                said(f, refusal)
+            }
             Self::Forbidden(refusal) => {
                 f.write_str("klarna does not allow the call; check credentials and agreement: ")?;
                 said(f, refusal)
@@ -127,6 +132,12 @@ impl fmt::Display for KlarnaError {
     }
 }
 impl std::error::Error for KlarnaError {}
+
+/// Whether a 403 speaks of the order and not of us: `CAPTURE_NOT_ALLOWED`, `NOT_ALLOWED` …
+fn denies_state(refusal: &Refusal) -> bool {
+    let code = refusal.code.as_deref().unwrap_or_default();
+    refusal.status == 403 && code.ends_with("NOT_ALLOWED")
+}
 
 fn said(f: &mut fmt::Formatter<'_>, refusal: &Refusal) -> fmt::Result {
     write!(f, "{}", refusal.status)?;

@@ -5,6 +5,7 @@
 mod error;
 mod gate;
 mod hosts;
+mod money;
 mod qr;
 mod settings;
 mod transport;
@@ -32,12 +33,13 @@ use crate::link::{Email, Link, OrderNews, Pair, PaymentNews, Phone, Reading, Ses
 use crate::random::Random;
 use error::clean;
 use gate::Bucket;
-use transport::{Call, Op, Setup, Transport};
+use transport::{Answer, Call, Op, Setup, Transport};
 use wire::{hpp, kco, om};
 
 pub use error::KlarnaError;
 pub use gate::Circuit;
 pub use hosts::AllowedHost;
+pub use money::Movement;
 pub use settings::{KlarnaSettings, LinkSource};
 
 /// The client could not be built from its settings.
@@ -331,6 +333,18 @@ impl Klarna {
         body: Option<Vec<u8>>,
         idempotency: Option<Uuid>,
     ) -> Result<Vec<u8>, KlarnaError> {
+        let answer = self.exchange(op, method, url, body, idempotency).await?;
+        Ok(answer.body)
+    }
+
+    async fn exchange(
+        &self,
+        op: Op,
+        method: Method,
+        url: String,
+        body: Option<Vec<u8>>,
+        idempotency: Option<Uuid>,
+    ) -> Result<Answer, KlarnaError> {
         self.transport
             .call(Call {
                 op,

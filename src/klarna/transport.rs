@@ -42,6 +42,13 @@ pub(super) enum Op {
     Distribute,
     ReadPayment,
     Acknowledge,
+    Capture,
+    Refund,
+    Cancel,
+    Release,
+    Extend,
+    References,
+    Authorization,
     FetchQr,
 }
 
@@ -58,6 +65,13 @@ impl Op {
             Self::Distribute => "distribute",
             Self::ReadPayment => "om_get",
             Self::Acknowledge => "acknowledge",
+            Self::Capture => "capture",
+            Self::Refund => "refund",
+            Self::Cancel => "cancel",
+            Self::Release => "release",
+            Self::Extend => "extend",
+            Self::References => "merchant_references",
+            Self::Authorization => "update_authorization",
             Self::FetchQr => "fetch_qr",
         }
     }
@@ -93,6 +107,20 @@ pub(super) struct Call {
     pub(super) url: String,
     pub(super) body: Option<Vec<u8>>,
     pub(super) idempotency: Option<uuid::Uuid>,
+}
+
+/// What came back with a 2xx.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The first header of this name, where it is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 /// The connection pool with the breakers before it.
@@ -168,8 +196,8 @@ impl Transport {
         })
     }
 
-    /// Makes one call with our credentials. The answer's body, or what went wrong.
-    pub(super) async fn call(&self, call: Call) -> Result<Vec<u8>, KlarnaError> {
+    /// Makes one call with our credentials. The answer, or what went wrong.
+    pub(super) async fn call(&self, call: Call) -> Result<Answer, KlarnaError> {
         let op = call.op;
         let open = |until| KlarnaError::Open { until };
         let outage = self.outage.enter(op.urgent()).map_err(open)?;
@@ -197,10 +225,11 @@ impl Transport {
     /// Fetches a public picture: without credentials, and without a say in the breakers, because
     /// it may come from another host.
     pub(super) async fn fetch(&self, url: &str) -> Result<Vec<u8>, KlarnaError> {
-        self.exchange(Op::FetchQr, self.client.get(url)).await
+        let answer = self.exchange(Op::FetchQr, self.client.get(url)).await?;
+        Ok(answer.body)
     }
 
-    async fn exchange(&self, op: Op, request: RequestBuilder) -> Result<Vec<u8>, KlarnaError> {
+    async fn exchange(&self, op: Op, request: RequestBuilder) -> Result<Answer, KlarnaError> {
         let begun = Instant::now();
         // ours, for the calls that no answer of Klarna's gives a name to
         let call = format!("{:016x}", u64::from_be_bytes(self.random.bytes()));
@@ -239,7 +268,7 @@ impl Transport {
         op: Op,
         mut response: Response,
         correlation: Option<&str>,
-    ) -> Result<Vec<u8>, KlarnaError> {
+    ) -> Result<Answer, KlarnaError> {
         let status = response.status();
         let wait = (status.as_u16() == 429).then(|| self.wait(response.headers()));
         let mut body = Vec::new();
@@ -270,7 +299,11 @@ impl Transport {
         match fault {
             _ if !status.is_success() => Err(op.unknown(format_args!("answered {code}"))),
             Some(fault) => Err(op.unknown(fault)),
-            None => Ok(body),
+            None => Ok(Answer {
+                status: code,
+                headers: std::mem::take(response.headers_mut()),
+                body,
+            }),
         }
     }
 
@@ -309,7 +342,7 @@ fn report(
     op: Op,
     outage: Pass<'_>,
     access: Option<Pass<'_>>,
-    answer: &Result<Vec<u8>, KlarnaError>,
+    answer: &Result<Answer, KlarnaError>,
 ) {
     match answer {
         Err(KlarnaError::NotDone { .. } | KlarnaError::Unknown { .. }) => {

@@ -142,7 +142,7 @@ fn a_validation_url_needs_https_or_loopback() {
 }
 
 /// A validator of one schema of a specification, made stricter: no member that it does not name.
-fn schema(file: &str, name: &str) -> Option<jsonschema::Validator> {
+pub(super) fn schema(file: &str, name: &str) -> Option<jsonschema::Validator> {
     let folder = std::env::var_os("KLARNA_SPECS").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/klarna-specs"),
         PathBuf::from,
@@ -166,6 +166,10 @@ fn schema(file: &str, name: &str) -> Option<jsonschema::Validator> {
                     properties.insert(name.into(), json!({"type": "string"}));
                 }
             }
+            // a pattern written down as an enum of one
+            "order_line" if file.starts_with("order-management") => {
+                properties["type"].as_object_mut().unwrap().remove("enum");
+            }
             // three samples written down as an enum (klarna.md §7)
             "DistributionContactV1" => {
                 properties["access_id"]
@@ -181,7 +185,7 @@ fn schema(file: &str, name: &str) -> Option<jsonschema::Validator> {
     Some(jsonschema::validator_for(&spec).unwrap())
 }
 
-fn faults(validator: &jsonschema::Validator, body: &Value) -> Vec<String> {
+pub(super) fn faults(validator: &jsonschema::Validator, body: &Value) -> Vec<String> {
     validator
         .iter_errors(body)
         .map(|fault| format!("{} at {}", fault, fault.instance_path()))

@@ -4,5 +4,6 @@ mod answers;
 mod contract;
 mod ends;
 mod gates;
+mod money;
 mod sample;
 mod stub;

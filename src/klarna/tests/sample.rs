@@ -162,7 +162,7 @@ fn maybe(limit: usize) -> impl Strategy<Value = Option<String>> {
     )
 }
 
-fn line() -> impl Strategy<Value = Line> {
+pub(super) fn line() -> impl Strategy<Value = Line> {
     let kind = prop::sample::select(LineKind::ALL);
     (
         kind,

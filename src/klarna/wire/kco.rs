@@ -52,7 +52,7 @@ pub(in super::super) struct Order<'a> {
 }
 
 #[derive(Serialize)]
-struct OrderLine<'a> {
+pub(super) struct OrderLine<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,7 +116,7 @@ impl<'a> Order<'a> {
             locale: &sale.locale,
             order_amount: sale.order_amount,
             order_tax_amount: sale.order_tax_amount,
-            order_lines: sale.lines.iter().map(OrderLine::of).collect(),
+            order_lines: OrderLine::all(&sale.lines, LINE_EXTRAS),
             billing_address: sale.billing.as_ref().map(Address::of),
             shipping_address: sale.shipping.as_ref().map(Address::of),
             customer: sale.customer.as_ref().map(Customer::of),
@@ -153,7 +153,12 @@ fn picked(extras: &Tree, names: &[&str]) -> Map<String, Value> {
 }
 
 impl<'a> OrderLine<'a> {
-    fn of(line: &'a link::Line) -> Self {
+    /// Lines with those members of their extras that the API at hand knows.
+    pub(super) fn all(lines: &'a [link::Line], extras: &[&str]) -> Vec<Self> {
+        lines.iter().map(|line| Self::of(line, extras)).collect()
+    }
+
+    fn of(line: &'a link::Line, extras: &[&str]) -> Self {
         Self {
             kind: line.kind.as_str(),
             reference: line.reference.as_deref(),
@@ -165,7 +170,7 @@ impl<'a> OrderLine<'a> {
             total_amount: line.total_amount,
             total_discount_amount: line.total_discount_amount,
             total_tax_amount: line.total_tax_amount,
-            extras: picked(&line.extras, LINE_EXTRAS),
+            extras: picked(&line.extras, extras),
         }
     }
 }

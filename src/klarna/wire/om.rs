@@ -1,11 +1,110 @@
 //! Order Management v1: the order that the money belongs to (klarna.md §3).
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::error::clean;
+use super::super::money::Movement;
+use super::kco::OrderLine;
 use super::{lenient, time};
-use crate::link::{self, Booking, Buyer, Email, Payment, PaymentStatus, Phone};
+use crate::link::{self, Booking, Buyer, Email, Line, Payment, PaymentStatus, Phone};
+
+/// What Order Management takes of a line's extras. It knows no `shipping_attributes`, and its
+/// `subscription` needs a name that Checkout's does without: a capture must not fail for either.
+const LINE_EXTRAS: &[&str] = &[
+    "merchant_data",
+    "product_url",
+    "image_url",
+    "product_identifiers",
+];
+
+/// `POST …/captures`.
+#[derive(Serialize)]
+pub(in super::super) struct Capture<'a> {
+    captured_amount: i64,
+    #[serde(flatten)]
+    said: Said<'a>,
+}
+
+/// `POST …/refunds`.
+#[derive(Serialize)]
+pub(in super::super) struct Refund<'a> {
+    refunded_amount: i64,
+    #[serde(flatten)]
+    said: Said<'a>,
+}
+
+/// What both movements say beside their amount.
+#[derive(Serialize)]
+struct Said<'a> {
+    reference: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    order_lines: Vec<OrderLine<'a>>,
+}
+
+impl<'a> Capture<'a> {
+    pub(in super::super) fn of(movement: &Movement<'a>) -> Self {
+        Self {
+            captured_amount: movement.amount,
+            said: Said::of(movement),
+        }
+    }
+}
+
+impl<'a> Refund<'a> {
+    pub(in super::super) fn of(movement: &Movement<'a>) -> Self {
+        Self {
+            refunded_amount: movement.amount,
+            said: Said::of(movement),
+        }
+    }
+}
+
+impl<'a> Said<'a> {
+    fn of(movement: &Movement<'a>) -> Self {
+        Self {
+            reference: movement.reference,
+            description: movement.description,
+            order_lines: OrderLine::all(movement.lines, LINE_EXTRAS),
+        }
+    }
+}
+
+/// `PATCH …/authorization`.
+#[derive(Serialize)]
+pub(in super::super) struct Authorization<'a> {
+    order_amount: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    order_lines: Vec<OrderLine<'a>>,
+}
+
+impl<'a> Authorization<'a> {
+    pub(in super::super) fn of(
+        amount: i64,
+        lines: &'a [Line],
+        description: Option<&'a str>,
+    ) -> Self {
+        Self {
+            order_amount: amount,
+            description,
+            order_lines: OrderLine::all(lines, LINE_EXTRAS),
+        }
+    }
+}
+
+/// `PATCH …/merchant-references`: a member that is there overwrites, so one that stays is not sent.
+#[derive(Serialize)]
+#[allow(clippy::struct_field_names)] // Klarna's names
+pub(in super::super) struct References<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in super::super) merchant_reference1: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in super::super) merchant_reference2: Option<&'a str>,
+}
 
 /// `GET /ordermanagement/v1/orders/{id}`.
 #[derive(Debug, Deserialize)]
