@@ -37,6 +37,8 @@ const KINDS: &[JobKind] = &[
     JobKind::Watch,
     JobKind::Settle,
     JobKind::Expire,
+    JobKind::Operate,
+    JobKind::Remind,
 ];
 
 /// A worker at work; stops when told.

@@ -4,6 +4,7 @@
 //! *create* that replaces close the old link first.
 
 mod alert;
+mod book;
 mod create;
 mod deliver;
 mod disable;
@@ -13,8 +14,10 @@ mod idempotency;
 mod limits;
 mod observe;
 mod open;
+mod operate;
 mod pen;
 mod refusal;
+mod remind;
 mod renew;
 mod send;
 mod settle;
@@ -46,6 +49,7 @@ pub use hint::{Hint, Verdict, hint, returning, validate};
 pub use idempotency::{Answer, Key};
 pub use limits::Limits;
 pub use observe::refresh;
+pub use operate::{Operated, move_money, operate};
 pub use refusal::Refusal;
 pub use renew::renew;
 pub use send::{Queued, send};
@@ -177,6 +181,8 @@ pub(crate) async fn run(house: &House, claim: Claim) -> Result<(), Refusal> {
         JobKind::Watch => watch::watch(house, claim).await,
         JobKind::Settle => settle::settle(house, claim).await,
         JobKind::Expire => expire::expire(house, claim).await,
+        JobKind::Operate => operate::insist(house, claim).await,
+        JobKind::Remind => remind::remind(house, claim).await,
     }
 }
 

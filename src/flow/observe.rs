@@ -126,7 +126,7 @@ pub(super) fn unavailable(error: &KlarnaError) -> Refusal {
 }
 
 /// What a transaction wants a person to be told of, once it is committed.
-type Alarm = Option<(&'static str, String)>;
+pub(super) type Alarm = Option<(&'static str, String)>;
 
 /// Writes what a session's read said.
 async fn take(house: &House, id: LinkId, news: SessionNews) -> Result<Learned, Refusal> {

@@ -27,6 +27,12 @@ pub enum Refusal {
     NotPayable,
     /// The link is paid.
     AlreadyCompleted(Box<Link>),
+    /// The link is not paid.
+    NotCompleted,
+    /// Klarna does not allow the operation in the order's present state.
+    KlarnaNotAllowed(LinkId, crate::link::Refusal),
+    /// What Klarna authorised is not what was sold: a person decides first.
+    Held,
     /// Something on the way must end first.
     Busy,
     /// Too many links.
@@ -65,6 +71,11 @@ impl fmt::Display for Refusal {
             Refusal::ReferencePaid(link) => write!(f, "{link} paid this reference"),
             Refusal::NotPayable => f.write_str("the link is not payable"),
             Refusal::AlreadyCompleted(link) => write!(f, "{} is paid", link.id),
+            Refusal::NotCompleted => f.write_str("the link is not paid"),
+            Refusal::KlarnaNotAllowed(link, _) => {
+                write!(f, "Klarna does not allow this for the order of {link}")
+            }
+            Refusal::Held => f.write_str("what Klarna authorised is not what was sold"),
             Refusal::Busy => f.write_str("the link is on its way to another state"),
             Refusal::RateLimited(_) => f.write_str("too many links in an hour"),
             Refusal::SendRateLimited(_) => f.write_str("too many messages to this recipient"),

@@ -3,10 +3,10 @@
 
 use jiff::SignedDuration;
 
-use super::observe;
-use super::{House, Refusal, after, nth_wait};
+use super::book::{self, Booked};
+use super::{House, Refusal, after, nth_wait, observe, operate};
 use crate::klarna::KlarnaError;
-use crate::link::{EventKind, Link, LinkId, PaymentNews, Stage};
+use crate::link::{Link, LinkId, Stage};
 use crate::store::{Claim, Job, JobKind};
 
 /// Waits until Order Management knows a new order, seconds; right after completion it may not.
@@ -51,7 +51,9 @@ pub(super) async fn settle(house: &House, claim: Claim) -> Result<(), Refusal> {
         }
     };
     let pending = news.payment.fraud_status.as_deref() == Some("PENDING");
-    write_down(house, id, news).await?;
+    if book::write_down(house, id, news).await? == Booked::Stale {
+        return house.retry(claim, soon).await;
+    }
     if !link.acknowledged && !acknowledge(house, &link, &pair.order).await? {
         return house.retry(claim, soon).await;
     }
@@ -59,56 +61,21 @@ pub(super) async fn settle(house: &House, claim: Claim) -> Result<(), Refusal> {
         let due = after(house.clock.now(), PENDING);
         return house.retry(claim, due).await;
     }
-    house.finish(claim).await
+    match operate::capture_by_itself(house, id).await? {
+        Some(due) => house.retry(claim, due).await,
+        None => house.finish(claim).await,
+    }
 }
 
-async fn write_down(house: &House, id: LinkId, news: PaymentNews) -> Result<(), Refusal> {
-    let pen = house.pen();
-    let alarm = house
-        .store
-        .write(move |tx| {
-            let mut pen = pen;
-            let before = tx.link(id)?.ok_or(Refusal::NotFound)?;
-            let Stage::Completed { payment, .. } = &before.stage else {
-                return Ok(None);
-            };
-            let ours = before.owns(
-                &news.order,
-                news.amount,
-                news.currency.as_deref(),
-                news.merchant_reference2.as_deref(),
-            );
-            let known = **payment == news.payment
-                && before.klarna.reference == news.klarna_reference
-                && (ours || before.mismatch);
-            if known {
-                return Ok(None);
-            }
-            let fraud = payment
-                .fraud_status
-                .as_ref()
-                .is_some_and(|known| Some(known) != news.payment.fraud_status.as_ref());
-            let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
-            link.updated_at = pen.at;
-            link.stage = link.stage.settled(news.payment.clone())?;
-            link.klarna.verified_at = Some(pen.at);
-            if news.klarna_reference.is_some() {
-                link.klarna.reference.clone_from(&news.klarna_reference);
-            }
-            if fraud {
-                pen.tell(tx, &mut link, EventKind::PaymentFraudUpdated, None)?;
-            }
-            let alarm = if ours {
-                None
-            } else {
-                observe::mismatch(tx, &mut link, &mut pen)?
-            };
-            tx.save(&link)?;
-            Ok::<_, Refusal>(alarm)
-        })
-        .await?;
-    house.sound(alarm, id).await;
-    Ok(())
+/// One read of the payment of a completed link, now; `KlarnaUnavailable` where it did not answer.
+pub(super) async fn read(house: &House, link: &Link) -> Result<(), Refusal> {
+    let Some(pair) = link.stage.pair() else {
+        return Ok(());
+    };
+    match house.klarna.read_payment(&pair.order).await {
+        Ok(news) => book::write_down(house, link.id, news).await.map(drop),
+        Err(error) => Err(observe::unavailable(&error)),
+    }
 }
 
 /// Tells Order Management that the order arrived; `false` where it has to be told again. The key

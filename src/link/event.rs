@@ -32,6 +32,9 @@ pub enum EventKind {
     PaymentCaptured,
     PaymentRefunded,
     PaymentCancelled,
+    PaymentReleased,
+    PaymentExtended,
+    PaymentExpiring,
 }
 words!(EventKind {
     LinkCreated = "link.created",
@@ -59,4 +62,7 @@ words!(EventKind {
     PaymentCaptured = "payment.captured",
     PaymentRefunded = "payment.refunded",
     PaymentCancelled = "payment.cancelled",
+    PaymentReleased = "payment.released",
+    PaymentExtended = "payment.extended",
+    PaymentExpiring = "payment.expiring",
 });

@@ -417,6 +417,14 @@ pub static DELIVER: &[Member] = &[
     AGENT,
 ];
 
+/// The body of `POST /v1/links/{id}/capture` and `…/refunds`. The reference shares Klarna's 255
+/// characters with the operation's id.
+pub static MOVEMENT: &[Member] = &[
+    may("amount", int(1, ORDER_MAX)),
+    may("order_lines", list(&Kind::Map(LINE), 1, 1000)),
+    may("reference", text(1, 200)),
+];
+
 /// The body of `POST /v1/links/{id}/disable`.
 pub static DISABLE: &[Member] = &[
     may(

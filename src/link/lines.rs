@@ -3,7 +3,7 @@
 //! minor units.
 
 use super::fault::Code;
-use super::grammar::{Kind, LINE, LINE_EXTRAS, LINE_MAX, Member, ORDER_MAX};
+use super::grammar::{Kind, LINE, LINE_EXTRAS, LINE_MAX, MOVEMENT, Member, ORDER_MAX};
 use super::money;
 use super::request::Defaults;
 use super::sale::{Line, LineKind};
@@ -77,21 +77,7 @@ pub(super) fn bill(
         None => return from_amount(amount, tax, reference, us, defaults, walk),
     };
 
-    let mut lines = Vec::with_capacity(trees.len());
-    let mut totals = Some(0i128);
-    let mut taxes = Some(0i128);
-    walk.at("order_lines", |walk| {
-        for (index, tree) in trees.iter().enumerate() {
-            let counted = walk.at(&index.to_string(), |walk| count(tree, us, walk));
-            let kind = counted.kind;
-            totals = sum(totals, counted.total);
-            taxes = sum(taxes, counted.tax);
-            if kind == Some(LineKind::SalesTax) {
-                taxes = sum(taxes, counted.total);
-            }
-            lines.extend(counted.line(tree));
-        }
-    });
+    let (lines, totals, taxes) = counted(trees, us, walk);
     let order_amount = settle(
         "order_amount",
         amount,
@@ -109,10 +95,62 @@ pub(super) fn bill(
         walk,
     );
     Some(Bill {
-        lines: Some(lines).filter(|lines| lines.len() == trees.len())?,
+        lines: lines?,
         order_amount: order_amount?,
         order_tax_amount: order_tax_amount?,
     })
+}
+
+/// The lines of a capture or a refund whose members were walked, and the amount that they are worth:
+/// what was given, or their sum. `None` only where there is a fault.
+pub(super) fn movement(body: &Tree, us: bool, walk: &mut Walk) -> Option<(Option<i64>, Vec<Line>)> {
+    let amount = Amount::read(body, MOVEMENT, "amount");
+    let trees = match body.get("order_lines") {
+        Some(Tree::List(trees)) if (1..=1000).contains(&trees.len()) => trees,
+        Some(_) => return None,
+        None => {
+            return match amount {
+                Amount::Unsound => None,
+                Amount::Absent => Some((None, Vec::new())),
+                Amount::Is(amount) => Some((Some(amount), Vec::new())),
+            };
+        }
+    };
+    let (lines, totals, _) = counted(trees, us, walk);
+    let amount = settle(
+        "amount",
+        amount,
+        totals,
+        1,
+        "must be the sum of the lines' total_amount",
+        walk,
+    )?;
+    Some((Some(amount), lines?))
+}
+
+/// All lines of `order_lines`, their total and their tax, each as far as it can be said.
+fn counted(
+    trees: &[Tree],
+    us: bool,
+    walk: &mut Walk,
+) -> (Option<Vec<Line>>, Option<i128>, Option<i128>) {
+    let mut lines = Vec::with_capacity(trees.len());
+    let mut totals = Some(0i128);
+    let mut taxes = Some(0i128);
+    walk.at("order_lines", |walk| {
+        for (index, tree) in trees.iter().enumerate() {
+            let counted = walk.at(&index.to_string(), |walk| count(tree, us, walk));
+            let kind = counted.kind;
+            totals = sum(totals, counted.total);
+            taxes = sum(taxes, counted.tax);
+            if kind == Some(LineKind::SalesTax) {
+                taxes = sum(taxes, counted.total);
+            }
+            lines.extend(counted.line(tree));
+        }
+    });
+    let whole = lines.len() == trees.len();
+    (whole.then_some(lines), totals, taxes)
 }
 
 fn sum(so_far: Option<i128>, next: Option<i64>) -> Option<i128> {

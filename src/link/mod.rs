@@ -13,6 +13,7 @@ mod lines;
 pub mod mask;
 pub mod money;
 mod observation;
+mod operation;
 mod payment;
 pub mod place;
 mod request;
@@ -32,8 +33,9 @@ pub use contact::{Email, Phone, warm};
 pub use delivery::{Channel, Delivery, DeliveryStatus, Reason, ReasonCode, Recipient};
 pub use event::EventKind;
 pub use fault::{Code, Fault};
-pub use ids::{DeliveryId, EventId, KeyId, LinkId, NotAnId, UserId};
+pub use ids::{DeliveryId, EventId, KeyId, LinkId, NotAnId, OperationId, UserId};
 pub use observation::{Booking, OrderNews, PaymentNews, Reading, SessionNews};
+pub use operation::{Free, MovementRequest, Operation, OperationKind, Outcome};
 pub use payment::{Buyer, Payment, PaymentStatus};
 pub use request::{
     Defaults, DisableRequest, OnDuplicate, RenewRequest, Request, Send, SendRequest,

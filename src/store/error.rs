@@ -141,6 +141,8 @@ constraints! {
     Audit = "audit" ["n"] key,
     /// The row of the audit log's head.
     AuditHead = "audit_head" ["id"] key,
+    /// An operation of this id.
+    Operation = "operation" ["id"] key,
     /// A search term of a link.
     Lookup = "lookup" ["hash", "created_at", "link"] key,
 }

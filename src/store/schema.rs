@@ -197,6 +197,25 @@ diesel::table! {
         kind -> Text,
     }
 }
+diesel::table! {
+    operation (id) {
+        id -> Text,
+        link -> Text,
+        kind -> Text,
+        amount -> Nullable<BigInt>,
+        reference -> Nullable<Text>,
+        lines -> Text,
+        status -> Text,
+        klarna_id -> Nullable<Text>,
+        outcome_at -> Nullable<BigInt>,
+        failure_code -> Nullable<Text>,
+        failure_detail -> Nullable<Text>,
+        failure_klarna -> Nullable<Text>,
+        asked_at -> Nullable<BigInt>,
+        created_by -> Text,
+        created_at -> BigInt,
+    }
+}
 
 diesel::joinable!(token -> link (link));
 diesel::joinable!(lookup -> link (link));

@@ -50,6 +50,16 @@ pub fn closing() -> Object {
     )
 }
 
+/// A capture or a refund.
+pub fn movement_object() -> Object {
+    set(["capture", "refund"].into_iter(), false)
+}
+
+/// What came of an operation.
+pub fn operation_status() -> Object {
+    set(["pending", "done", "failed"].into_iter(), false)
+}
+
 /// The word that names what kind of object this is.
 macro_rules! object {
     ($($name:ident = $word:literal;)+) => {

@@ -8,7 +8,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder};
 use utoipa::{OpenApi, openapi};
 
-pub use super::schema::{DisableBody, LinkRequest, RenewBody, SendBody};
+pub use super::schema::{DisableBody, LinkRequest, MovementBody, RenewBody, SendBody};
 use super::{api, callbacks, live, pages, probes, problem};
 
 #[derive(OpenApi)]
@@ -23,6 +23,8 @@ use super::{api, callbacks, live, pages, probes, problem};
         api::listing::list, api::writes::create, api::links::read, api::writes::delete,
         api::writes::renew, api::writes::refresh, api::writes::disable, api::qr::png, api::qr::svg,
         api::deliveries::list, api::deliveries::send,
+        api::money::capture, api::money::captures, api::money::refund, api::money::refunds,
+        api::money::cancel, api::money::release, api::money::extend,
         api::events::timeline, api::events::list, live::stream,
         callbacks::called, pages::returned, probes::alive, probes::ready, probes::metrics,
     ),
@@ -30,6 +32,7 @@ use super::{api, callbacks, live, pages, probes, problem};
     tags(
         (name = "links", description = "Payment links: create, read, renew, close."),
         (name = "deliveries", description = "Messages that carry a link to its buyer."),
+        (name = "money", description = "What the seller does with an authorisation: capture, refund, let go."),
         (name = "events", description = "What happened, as lists and live."),
         (name = "klarna", description = "Called by Klarna and by the returning buyer; the token is the key."),
         (name = "operations", description = "For the operator's machines."),

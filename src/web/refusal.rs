@@ -56,6 +56,13 @@ impl From<Refusal> for Problem {
             }
             Refusal::RateLimited(wait) => Problem::new(Code::RateLimited).retry_after(wait),
             Refusal::SendRateLimited(wait) => Problem::new(Code::SendRateLimited).retry_after(wait),
+            Refusal::Held => Problem::new(Code::Busy).detail(
+                "What Klarna authorised is not what was sold; a person must look at it first.",
+            ),
+            Refusal::NotCompleted => Problem::new(Code::NotCompleted),
+            Refusal::KlarnaNotAllowed(id, said) => Problem::new(Code::KlarnaNotAllowed)
+                .link_id(id)
+                .klarna(&said),
             Refusal::KlarnaRefused(id, said) => {
                 Problem::new(Code::KlarnaRefused).link_id(id).klarna(&said)
             }

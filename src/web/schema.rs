@@ -38,6 +38,8 @@ bodies! {
     RenewBody as "RenewRequest" = grammar::RENEW, r#"{"expires_in":"PT24H","send":[{"channel":"email"}]}"#;
     /// `POST /v1/links/{id}/deliveries`.
     SendBody as "DeliveryRequest" = grammar::DELIVER, r#"{"channel":"sms","to":"+447700900123"}"#;
+    /// `POST /v1/links/{id}/capture` and `…/refunds`.
+    MovementBody as "MovementRequest" = grammar::MOVEMENT, r#"{"amount":4799,"reference":"INV-1042"}"#;
     /// `POST /v1/links/{id}/disable`.
     DisableBody as "DisableRequest" = grammar::DISABLE, r#"{"reason":"paid_elsewhere"}"#;
 }

@@ -39,6 +39,10 @@ kinds! {
     Settle = "settle",
     /// The link's own end; subject: the link.
     Expire = "expire",
+    /// Insist on an operation on money; subject: the operation.
+    Operate = "operate",
+    /// An authorisation comes to its end; subject: the link.
+    Remind = "remind",
 }
 
 /// A promise. Its key is kind and subject: the same thing is not promised twice at once.

@@ -7,6 +7,7 @@ pub(super) mod event;
 pub(super) mod job;
 pub(super) mod key;
 pub(super) mod link;
+pub(super) mod operation;
 pub(super) mod sale;
 pub(super) mod stage;
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Corrupt, Of};
+use super::{Corrupt, Of, written};
 use crate::json;
 use crate::link::{
     Address, Background, Buyer, Customer, Email, Exit, Line, LineKind, Page, Phone, Sale,
@@ -51,6 +51,18 @@ impl SaleJson {
             .collect::<Result<_, _>>()?;
         Ok((lines, json::tree(&self.extras)))
     }
+}
+
+/// Lines that stand for themselves: those of an operation.
+pub(super) fn lines(lines: &[Line]) -> String {
+    let lines: Vec<_> = lines.iter().map(LineJson::of).collect();
+    written(&lines)
+}
+
+/// The lines of such a column.
+pub(super) fn lines_of(of: Of<'_>, place: &'static str, text: &str) -> Result<Vec<Line>, Corrupt> {
+    let lines: Vec<LineJson> = of.json(place, text)?;
+    lines.into_iter().map(|it| it.line(of)).collect()
 }
 
 impl LineJson {

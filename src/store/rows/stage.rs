@@ -41,12 +41,35 @@ pub(in crate::store) struct StageColumns {
     pub buyer: Option<Vec<u8>>,
 }
 
+/// Klarna's words as they lie in a column.
 #[derive(Serialize, Deserialize)]
-struct RefusalJson {
+pub(super) struct RefusalJson {
     status: u16,
     code: Option<String>,
     messages: Vec<String>,
     correlation_id: Option<String>,
+}
+
+impl RefusalJson {
+    pub fn column(refusal: &Refusal) -> String {
+        written(&Self {
+            status: refusal.status,
+            code: refusal.code.clone(),
+            messages: refusal.messages.clone(),
+            correlation_id: refusal.correlation_id.clone(),
+        })
+    }
+}
+
+impl From<RefusalJson> for Refusal {
+    fn from(json: RefusalJson) -> Self {
+        Self {
+            status: json.status,
+            code: json.code,
+            messages: json.messages,
+            correlation_id: json.correlation_id,
+        }
+    }
 }
 
 impl StageColumns {
@@ -89,14 +112,7 @@ impl StageColumns {
                 row.stage_at = Some(micros(*at));
                 row.failure_code = Some(why.code.as_str().to_owned());
                 row.failure_detail = Some(why.detail.clone());
-                row.failure_klarna = why.klarna.as_ref().map(|it| {
-                    written(&RefusalJson {
-                        status: it.status,
-                        code: it.code.clone(),
-                        messages: it.messages.clone(),
-                        correlation_id: it.correlation_id.clone(),
-                    })
-                });
+                row.failure_klarna = why.klarna.as_ref().map(RefusalJson::column);
             }
         }
         row
@@ -235,11 +251,6 @@ fn failure(row: StageColumns, of: Of<'_>) -> Result<Failure, Corrupt> {
     Ok(Failure {
         code: of.some("link.failure_code", code)?,
         detail: of.some("link.failure_detail", row.failure_detail)?,
-        klarna: klarna.map(|it| Refusal {
-            status: it.status,
-            code: it.code,
-            messages: it.messages,
-            correlation_id: it.correlation_id,
-        }),
+        klarna: klarna.map(Refusal::from),
     })
 }

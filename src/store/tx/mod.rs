@@ -11,5 +11,6 @@ pub(super) mod keys;
 pub(super) mod links;
 pub(super) mod lists;
 pub(super) mod lookups;
+pub(super) mod operations;
 pub(super) mod outbox;
 pub(super) mod tokens;

@@ -5,6 +5,7 @@ pub(super) mod deliveries;
 pub(super) mod events;
 pub(super) mod links;
 pub(super) mod listing;
+pub(super) mod money;
 pub(super) mod qr;
 pub(super) mod writes;
 
@@ -39,6 +40,14 @@ pub(super) fn addresses() -> Vec<Address> {
         at("/links/{id}/renew").post(writes::renew),
         at("/links/{id}/refresh").post(writes::refresh),
         at("/links/{id}/disable").post(writes::disable),
+        at("/links/{id}/capture").post(money::capture),
+        at("/links/{id}/captures").get(money::captures),
+        at("/links/{id}/refunds")
+            .get(money::refunds)
+            .post(money::refund),
+        at("/links/{id}/cancel").post(money::cancel),
+        at("/links/{id}/release").post(money::release),
+        at("/links/{id}/extend").post(money::extend),
         at("/events").get(events::list),
         at("/events/stream").get(live::stream),
     ]

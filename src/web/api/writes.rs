@@ -20,7 +20,7 @@ use crate::web::refusal::{refused, storage};
 use crate::web::{State, body};
 
 /// `contract.md`, Creating: when an accepted link is worth a look.
-const LOOK_AGAIN: &str = "2";
+pub(super) const LOOK_AGAIN: &str = "2";
 
 /// Creates a link: everything is checked, then Klarna is asked, then messages go out.
 #[utoipa::path(post, path = "/v1/links", tag = "links",
@@ -298,7 +298,7 @@ pub(super) fn invalid(faults: Vec<Fault>) -> Problem {
 }
 
 /// A call whose body says nothing: `{}` or no bytes.
-fn nothing_in(tree: &crate::link::Tree) -> Result<(), Problem> {
+pub(super) fn nothing_in(tree: &crate::link::Tree) -> Result<(), Problem> {
     let crate::link::Tree::Map(members) = tree else {
         return Ok(());
     };

@@ -1,0 +1,221 @@
+//! *Book*: what Order Management says of the money becomes what we know of it, and each capture
+//! and refund that it lists becomes an entry of our ledger, whoever made it. So an operation whose
+//! answer was lost is found again, and our sums are Klarna's.
+
+use super::observe::{self, Alarm};
+use super::pen::Pen;
+use super::{House, Refusal, remind};
+use crate::link::{
+    Actor, Booking, EventKind, Link, LinkId, Operation, OperationId, OperationKind, Outcome,
+    PaymentNews, PaymentStatus, Stage,
+};
+use crate::store::Tx;
+
+/// What a read was worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Booked {
+    /// It is written down, or said nothing new.
+    Known,
+    /// It was made before something that we know to be done: read again.
+    Stale,
+}
+
+/// Writes down what a read of Order Management said.
+pub(super) async fn write_down(
+    house: &House,
+    id: LinkId,
+    news: PaymentNews,
+) -> Result<Booked, Refusal> {
+    let pen = house.pen();
+    let (booked, alarm) = house
+        .store
+        .write(move |tx| take(tx, id, &news, pen))
+        .await?;
+    house.sound(alarm, id).await;
+    Ok(booked)
+}
+
+fn take(
+    tx: &mut Tx,
+    id: LinkId,
+    news: &PaymentNews,
+    mut pen: Pen,
+) -> Result<(Booked, Alarm), Refusal> {
+    let before = tx.link(id)?.ok_or(Refusal::NotFound)?;
+    let Stage::Completed { payment, .. } = &before.stage else {
+        return Ok((Booked::Known, None));
+    };
+    let ours = before.owns(
+        &news.order,
+        news.amount,
+        news.currency.as_deref(),
+        news.merchant_reference2.as_deref(),
+    );
+    let known = tx.operations(id)?;
+    if is_stale(&known, news) {
+        return Ok((Booked::Stale, None));
+    }
+    let found = found(&known, news, id, &pen);
+    if **payment == news.payment
+        && before.klarna.reference == news.klarna_reference
+        && (ours || before.mismatch)
+        && found.is_empty()
+    {
+        return Ok((Booked::Known, None));
+    }
+    let changed = |was: &Option<String>| was.is_some() && *was != news.payment.fraud_status;
+    let fraud = changed(&payment.fraud_status);
+    let cancelled = news.payment.status == PaymentStatus::Cancelled
+        && payment.status != PaymentStatus::Cancelled;
+    let extended = payment
+        .expires_at
+        .zip(news.payment.expires_at)
+        .is_some_and(|(was, is)| is > was);
+
+    let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
+    link.updated_at = pen.at;
+    link.stage = link.stage.settled(news.payment.clone())?;
+    link.klarna.verified_at = Some(pen.at);
+    if news.klarna_reference.is_some() {
+        link.klarna.reference.clone_from(&news.klarna_reference);
+    }
+    let mut alarm = enter(tx, &mut link, found, &mut pen)?;
+    for (told, kind) in [
+        (fraud, EventKind::PaymentFraudUpdated),
+        (cancelled, EventKind::PaymentCancelled),
+        (extended, EventKind::PaymentExtended),
+    ] {
+        if told {
+            pen.tell(tx, &mut link, kind, None)?;
+        }
+    }
+    if !ours {
+        alarm = observe::mismatch(tx, &mut link, &mut pen)?.or(alarm);
+    }
+    tx.save(&link)?;
+    remind::schedule(tx, &link, pen.at)?;
+    Ok((Booked::Known, alarm))
+}
+
+/// Whether a read was made before something that is done by now: captures and refunds are never
+/// undone, so what lacks a known one is old.
+fn is_stale(known: &[Operation], news: &PaymentNews) -> bool {
+    let lacks = |kind, listed: &[Booking], total: Option<i64>| {
+        let done = known
+            .iter()
+            .filter(move |it| it.is_done() && it.kind() == kind);
+        let Some(total) = total else { return false };
+        let sum = listed
+            .iter()
+            .map(|it| it.amount)
+            .fold(0, i64::saturating_add);
+        if sum == total {
+            // the list is whole, so it can be asked entry by entry
+            let mut named = done.filter_map(|it| it.outcome.klarna());
+            return named.any(|id| listed.iter().all(|it| it.id != *id));
+        }
+        done.filter_map(|it| it.amount).fold(0, i64::saturating_add) > total
+    };
+    lacks(
+        OperationKind::Capture,
+        &news.captures,
+        news.payment.captured_amount,
+    ) || lacks(
+        OperationKind::Refund,
+        &news.refunds,
+        news.payment.refunded_amount,
+    )
+}
+
+/// Operations that a read shows to be done and that the ledger does not have as done.
+fn found(known: &[Operation], news: &PaymentNews, link: LinkId, pen: &Pen) -> Vec<Operation> {
+    let mut found = Vec::new();
+    for (kind, bookings) in [
+        (OperationKind::Capture, &news.captures),
+        (OperationKind::Refund, &news.refunds),
+    ] {
+        for booking in bookings {
+            let of_kind = || known.iter().filter(|it| it.kind() == kind);
+            if of_kind().any(|it| it.outcome.klarna() == Some(&booking.id)) {
+                continue;
+            }
+            let ours = of_kind().find(|it| {
+                it.amount == Some(booking.amount)
+                    && booking
+                        .reference
+                        .as_ref()
+                        .is_some_and(|word| it.is_named_by(word))
+            });
+            let outcome = Outcome::Done {
+                klarna: Some(booking.id.clone()),
+                at: booking.at.unwrap_or(pen.at),
+            };
+            found.push(match ours {
+                Some(ours) => Operation {
+                    outcome,
+                    ..ours.clone()
+                },
+                None => Operation {
+                    id: OperationId::derived(kind, link, &booking.id),
+                    link,
+                    amount: Some(booking.amount),
+                    reference: booking.reference.clone(),
+                    lines: Vec::new(),
+                    outcome,
+                    asked_at: None,
+                    created_by: Actor::Klarna,
+                    created_at: booking.at.unwrap_or(pen.at),
+                },
+            });
+        }
+    }
+    if news.payment.status == PaymentStatus::Cancelled {
+        let waiting = known
+            .iter()
+            .filter(|it| it.kind() == OperationKind::Cancel && it.is_pending());
+        found.extend(waiting.map(|it| Operation {
+            outcome: Outcome::Done {
+                klarna: None,
+                at: pen.at,
+            },
+            ..it.clone()
+        }));
+    }
+    found
+}
+
+/// Writes what was found into the ledger and tells of it.
+fn enter(
+    tx: &mut Tx,
+    link: &mut Link,
+    found: Vec<Operation>,
+    pen: &mut Pen,
+) -> Result<Alarm, Refusal> {
+    let mut alarm = None;
+    for operation in found {
+        let before = tx.operation(operation.id)?;
+        match &before {
+            Some(_) => tx.save_operation(&operation)?,
+            None => tx.insert_operation(&operation)?,
+        }
+        match before.map(|it| it.outcome) {
+            // only its name at Klarna is new
+            Some(Outcome::Done { .. }) => continue,
+            Some(Outcome::Failed { .. }) => {
+                alarm = Some((
+                    "operation_contradicted",
+                    format!("{} of {} failed, and Klarna did it", operation.id, link.id),
+                ));
+            }
+            Some(Outcome::Pending) | None => {}
+        }
+        let kind = match operation.kind() {
+            OperationKind::Capture => EventKind::PaymentCaptured,
+            OperationKind::Refund => EventKind::PaymentRefunded,
+            // told of by the payment's own status and end
+            OperationKind::Cancel | OperationKind::Release | OperationKind::Extend => continue,
+        };
+        pen.tell(tx, link, kind, None)?;
+    }
+    Ok(alarm)
+}

@@ -1,0 +1,227 @@
+//! The money of a paid link: capture, refund, cancel, release, extend.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ETAG, RETRY_AFTER};
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::writes::{LOOK_AGAIN, invalid, nothing_in};
+use super::{Answer, visible};
+use crate::access::{Caller, Verb};
+use crate::flow::{self, Operated};
+use crate::link::{MovementRequest, OperationKind};
+use crate::store::StoreError;
+use crate::view::{Detail, LinkView, List, MovementView};
+use crate::web::auth::require;
+use crate::web::headers::{etag, idempotency, wanted_version};
+use crate::web::problem::{Problem, ProblemCode, ProblemView, REPLAYED};
+use crate::web::query::Query;
+use crate::web::refusal::{refused, storage};
+use crate::web::{State, body};
+
+/// All captures of a link, oldest first; those that were booked elsewhere too.
+#[utoipa::path(get, path = "/v1/links/{id}/captures", tag = "money",
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The captures.", body = List<MovementView>),
+              (status = 404, description = "`not_found`", body = ProblemView)))]
+pub async fn captures(
+    state: web::Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    list(&state, &caller, &request, &id, OperationKind::Capture).await
+}
+
+/// All refunds of a link, oldest first; those that were booked elsewhere too.
+#[utoipa::path(get, path = "/v1/links/{id}/refunds", tag = "money",
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The refunds.", body = List<MovementView>),
+              (status = 404, description = "`not_found`", body = ProblemView)))]
+pub async fn refunds(
+    state: web::Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    list(&state, &caller, &request, &id, OperationKind::Refund).await
+}
+
+async fn list(
+    state: &State,
+    caller: &Caller,
+    request: &HttpRequest,
+    id: &str,
+    kind: OperationKind,
+) -> Result<HttpResponse, Problem> {
+    require(caller, Verb::Read)?;
+    Query::none(request)?;
+    let (link, _) = visible(state, caller, id).await?;
+    let id = link.id;
+    let operations = state.house.store.read(move |tx| tx.operations(id)).await;
+    let operations = operations.map_err(|error: StoreError| storage(&error))?;
+    let of_kind = operations.iter().filter(|it| it.kind() == kind);
+    let views = of_kind.filter_map(MovementView::new).collect();
+    Ok(HttpResponse::Ok().json(List::of(views)))
+}
+
+/// Captures all that is left of the authorisation, or a part of it.
+#[utoipa::path(post, path = "/v1/links/{id}/capture", tag = "money",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
+    request_body(content_type = "application/json", content = crate::web::openapi::MovementBody),
+    responses((status = 201, description = "Captured.", body = MovementView),
+              (status = 202, description = "Klarna's answer is not known yet. It is insisted on, and never done twice.", body = MovementView, headers(("Retry-After" = u32))),
+              (status = 404, description = "`not_found`", body = ProblemView),
+              (status = 409, description = "`not_completed`, `klarna_not_allowed`, `busy`, `idempotency_in_progress`", body = ProblemView),
+              (status = 412, description = "`version_mismatch`", body = ProblemView),
+              (status = 422, description = "`validation_failed`, `klarna_refused`, `idempotency_mismatch`", body = ProblemView)))]
+pub async fn capture(
+    state: web::Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    move_money(
+        &state,
+        &caller,
+        &request,
+        &id,
+        payload,
+        OperationKind::Capture,
+    )
+    .await
+}
+
+/// Gives back all that was captured, or a part of it.
+#[utoipa::path(post, path = "/v1/links/{id}/refunds", tag = "money",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
+    request_body(content_type = "application/json", content = crate::web::openapi::MovementBody),
+    responses((status = 201, description = "Refunded.", body = MovementView),
+              (status = 202, description = "Klarna's answer is not known yet. It is insisted on, and never done twice.", body = MovementView, headers(("Retry-After" = u32))),
+              (status = 404, description = "`not_found`", body = ProblemView),
+              (status = 409, description = "`not_completed`, `klarna_not_allowed`, `busy`, `idempotency_in_progress`", body = ProblemView),
+              (status = 412, description = "`version_mismatch`", body = ProblemView),
+              (status = 422, description = "`validation_failed`, `klarna_refused`, `idempotency_mismatch`", body = ProblemView)))]
+pub async fn refund(
+    state: web::Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    move_money(
+        &state,
+        &caller,
+        &request,
+        &id,
+        payload,
+        OperationKind::Refund,
+    )
+    .await
+}
+
+/// The three calls whose answer is the link: one path, one documentation, one kind each.
+macro_rules! on_the_link {
+    ($($(#[$doc:meta])* $name:ident $path:literal $done:literal = $kind:ident;)+) => {$(
+        $(#[$doc])*
+        #[utoipa::path(post, path = $path, tag = "money",
+            params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
+            responses((status = 200, description = $done, body = LinkView),
+                      (status = 202, description = "Klarna's answer is not known yet. It is insisted on.", body = LinkView, headers(("Retry-After" = u32))),
+                      (status = 404, description = "`not_found`", body = ProblemView),
+                      (status = 409, description = "`not_completed`, `klarna_not_allowed`, `busy`, `idempotency_in_progress`", body = ProblemView),
+                      (status = 412, description = "`version_mismatch`", body = ProblemView),
+                      (status = 422, description = "`validation_failed`, `klarna_refused`, `idempotency_mismatch`", body = ProblemView)))]
+        pub async fn $name(
+            state: web::Data<State>,
+            caller: Caller,
+            request: HttpRequest,
+            id: web::Path<String>,
+            payload: Payload,
+        ) -> Result<HttpResponse, Problem> {
+            operate(&state, &caller, &request, &id, payload, OperationKind::$kind).await
+        }
+    )+};
+}
+on_the_link! {
+    /// Gives up the whole authorisation, before anything is captured.
+    cancel "/v1/links/{id}/cancel" "Cancelled." = Cancel;
+    /// Gives up what is left of the authorisation, after a capture.
+    release "/v1/links/{id}/release" "Released." = Release;
+    /// Asks Klarna for more time to capture.
+    extend "/v1/links/{id}/extend" "Extended; `payment.expires_at` is the new end once Klarna told it." = Extend;
+}
+
+async fn move_money(
+    state: &State,
+    caller: &Caller,
+    request: &HttpRequest,
+    id: &str,
+    payload: Payload,
+    kind: OperationKind,
+) -> Result<HttpResponse, Problem> {
+    require(caller, Verb::Money)?;
+    Query::none(request)?;
+    let (link, _) = visible(state, caller, id).await?;
+    let tree = body::optional(request, payload).await?;
+    let key = idempotency(request, caller, &tree)?;
+    let wish = MovementRequest::parse(&tree, &link).map_err(invalid)?;
+    let version = wanted_version(request.headers(), link.version);
+    let done = flow::move_money(&state.house, caller, link.id, kind, wish, version, key).await;
+    let done = match done {
+        Ok(done) => done,
+        Err(refusal) => return Err(refused(&state.house, refusal).await),
+    };
+    let view = MovementView::new(&done.operation);
+    let view = view.ok_or_else(|| Problem::new(ProblemCode::InternalError))?;
+    Ok(begun(&done, StatusCode::CREATED).json(view))
+}
+
+async fn operate(
+    state: &State,
+    caller: &Caller,
+    request: &HttpRequest,
+    id: &str,
+    payload: Payload,
+    kind: OperationKind,
+) -> Result<HttpResponse, Problem> {
+    require(caller, Verb::Money)?;
+    Query::none(request)?;
+    let (link, deliveries) = visible(state, caller, id).await?;
+    let tree = body::optional(request, payload).await?;
+    nothing_in(&tree)?;
+    let key = idempotency(request, caller, &tree)?;
+    let version = wanted_version(request.headers(), link.version);
+    let done = flow::operate(&state.house, caller, link.id, kind, version, key).await;
+    let done = match done {
+        Ok(done) => done,
+        Err(refusal) => return Err(refused(&state.house, refusal).await),
+    };
+    let answer = Answer {
+        state,
+        link: &done.link,
+        deliveries: &deliveries,
+        detail: Detail::Full,
+        with_qr: false,
+    };
+    Ok(begun(&done, StatusCode::OK)
+        .insert_header((ETAG, etag(done.link.version)))
+        .json(answer.view()?))
+}
+
+/// The head of the answer: the first request's status.
+fn begun(done: &Operated, finished: StatusCode) -> actix_web::HttpResponseBuilder {
+    let mut response = match done.answer {
+        flow::Answer::Done | flow::Answer::Refused => HttpResponse::build(finished),
+        flow::Answer::Accepted => {
+            let mut accepted = HttpResponse::Accepted();
+            accepted.insert_header((RETRY_AFTER, LOOK_AGAIN));
+            accepted
+        }
+    };
+    if done.replayed {
+        response.insert_header((REPLAYED, "true"));
+    }
+    response
+}
