@@ -89,7 +89,10 @@ impl Write {
 
     fn done(self, payment: &mut Payment, scene: &Scene<'_>, body: &[u8]) -> Outcome {
         match self {
-            Self::Acknowledge => payment.acknowledge(),
+            Self::Acknowledge => {
+                payment.acknowledged = true; // as often as one likes
+                Ok(done())
+            }
             Self::Capture => payment.take(scene, read(body, CAPTURE)?),
             Self::Refund => payment.give_back(scene, read(body, REFUND)?),
             Self::Cancel => payment.cancel(scene),
@@ -137,6 +140,6 @@ pub(in super::super) fn write(world: &World, write: Write, asked: &Asked<'_>) ->
 }
 
 /// 204, what every change but a capture or refund answers.
-pub(super) fn done() -> Outcome {
-    Ok(Answer::empty(204))
+pub(super) fn done() -> Answer {
+    Answer::empty(204)
 }
