@@ -2,6 +2,7 @@
 //! is done twice, none that was promised is forgotten, and our sums are Klarna's.
 
 mod shop;
+mod time;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
