@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::idempotency::{self, Answer, Key};
+use super::idempotency::{self, Answer, Key, Made};
 use super::pen::Pen;
 use super::{House, Refusal, after, disable, open};
 use crate::access::Caller;
@@ -81,12 +81,10 @@ async fn answer(house: &House, id: LinkId, key: Option<Key>) -> Result<Created, 
         Stage::Creating { .. } => Answer::Accepted,
         _ => Answer::Done,
     };
-    if answer == Answer::Accepted
-        && let Some(key) = key
-    {
+    if answer == Answer::Accepted && key.is_some() {
         house
             .store
-            .write(move |tx| tx.settle_idempotency(&key.scope, &key.key, answer.as_str()))
+            .write(move |tx| idempotency::settle(tx, key.as_ref(), answer))
             .await?;
     }
     Ok(Created {
@@ -106,7 +104,8 @@ fn failed(link: &Link, why: &crate::link::Failure) -> Refusal {
     }
 }
 
-fn whole(tx: &mut Tx, id: LinkId) -> Result<(Link, Vec<Delivery>), Refusal> {
+/// A link with its deliveries, as they are now.
+pub(super) fn whole(tx: &mut Tx, id: LinkId) -> Result<(Link, Vec<Delivery>), Refusal> {
     let link = tx.link(id)?.ok_or(Refusal::NotFound)?;
     let deliveries = tx.deliveries(id)?;
     Ok((link, deliveries))
@@ -241,27 +240,14 @@ impl Acceptance {
         }
         let (mut link, mut pen) = (self.link.clone(), self.pen);
         let now = pen.at;
-        if let Some(key) = &self.key {
-            // first of all writes, and unique: of parallel requests with one key the others wait
-            // here until the first is committed, and never meet its link as a stranger's
-            tx.insert_idempotency(&Kept {
-                scope: key.scope.clone(),
-                key: key.key.clone(),
-                fingerprint: key.fingerprint,
-                link: Some(link.id),
-                answer: None,
-                resource: None,
-                at: now,
-            })
-            .map_err(|error| {
-                let refusal = Refusal::from(error);
-                if refusal.is_taken(Constraint::Idempotency) {
-                    Refusal::IdempotencyInProgress
-                } else {
-                    refusal
-                }
-            })?;
-        }
+        // first of all writes: a parallel request with the same key never meets our link as a
+        // stranger's
+        let made = Made {
+            link: link.id,
+            resource: None,
+            answer: None,
+        };
+        idempotency::keep(tx, self.key.as_ref(), made, now)?;
         self.limits
             .link(tx, &self.caller, link.agent.as_deref(), now)?;
         for delivery in &self.deliveries {

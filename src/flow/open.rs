@@ -4,7 +4,7 @@
 
 use jiff::SignedDuration;
 
-use super::idempotency::{Answer, Key};
+use super::idempotency::{Answer, Key, settle};
 use super::pen::Pen;
 use super::{House, Refusal, after, nth_wait};
 use crate::klarna::{KlarnaError, Opened};
@@ -231,13 +231,6 @@ fn follow(tx: &mut Tx, link: &Link, now: jiff::Timestamp) -> Result<(), Refusal>
             link: link.id,
             due_at: end,
         })?;
-    }
-    Ok(())
-}
-
-fn settle(tx: &mut Tx, key: Option<&Key>, answer: Answer) -> Result<(), Refusal> {
-    if let Some(key) = key {
-        tx.settle_idempotency(&key.scope, &key.key, answer.as_str())?;
     }
     Ok(())
 }

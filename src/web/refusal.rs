@@ -23,6 +23,7 @@ pub async fn refused(house: &House, refusal: Refusal) -> Problem {
                 .link_id(id)
                 .link(LinkView::new(&link, &deliveries, now, Detail::Full))
         }
+        Refusal::Replayed(first) => Box::pin(refused(house, *first)).await.replayed(),
         refusal => refusal.into(),
     }
 }

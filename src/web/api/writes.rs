@@ -10,7 +10,7 @@ use super::links::expands_qr;
 use super::{Answer, visible};
 use crate::access::{Caller, Verb};
 use crate::flow::{self, Created, Key};
-use crate::link::{DisableRequest, Fault, RenewRequest, Request, Status};
+use crate::link::{DisableRequest, Fault, RenewRequest, Request};
 use crate::view::{Detail, LinkView};
 use crate::web::auth::require;
 use crate::web::headers::{etag, idempotency, wanted_version};
@@ -204,21 +204,19 @@ async fn close(
         Ok(done) => done,
         Err(refusal) => return Err(refused(&state.house, refusal).await),
     };
-    let (link, deliveries) = visible(state, caller, id).await?;
-    let status = if done.link.stage.status() == Status::Disabling {
-        StatusCode::ACCEPTED
-    } else {
-        StatusCode::OK
+    let status = match done.answer {
+        flow::Answer::Done | flow::Answer::Refused => StatusCode::OK,
+        flow::Answer::Accepted => StatusCode::ACCEPTED,
     };
     let answer = Answer {
         state,
-        link: &link,
-        deliveries: &deliveries,
+        link: &done.link,
+        deliveries: &done.deliveries,
         detail: Detail::Full,
         with_qr: false,
     };
     let mut response = HttpResponse::build(status);
-    response.insert_header((ETAG, etag(link.version)));
+    response.insert_header((ETAG, etag(done.link.version)));
     if status == StatusCode::ACCEPTED {
         response.insert_header((RETRY_AFTER, LOOK_AGAIN));
     }
