@@ -47,13 +47,33 @@ pub async fn create(
     create_renewing(house, caller, request, key, None).await
 }
 
+/// The older link that a new one renews.
+#[derive(Clone, Copy)]
+pub(super) struct Renews {
+    pub old: LinkId,
+    /// Compared under the older link's lock.
+    pub wanted_version: Option<i64>,
+}
+
+impl Renews {
+    /// The older link under its lock, at the version that is wanted.
+    fn locked(self, tx: &mut Tx) -> Result<Link, Refusal> {
+        let old = tx.touch(self.old)?.ok_or(Refusal::NotFound)?;
+        // touch has counted this change already
+        match self.wanted_version {
+            Some(wanted) if wanted != old.version - 1 => Err(Refusal::VersionMismatch),
+            _ => Ok(old),
+        }
+    }
+}
+
 /// The whole of *create*, for a sale that may renew an older link's.
 pub(super) async fn create_renewing(
     house: &House,
     caller: &Caller,
     request: Request,
     key: Option<Key>,
-    renews: Option<LinkId>,
+    renews: Option<Renews>,
 ) -> Result<Created, Refusal> {
     let acceptance = Acceptance::of(house, caller, request, key.clone(), renews);
     let accepted = house.store.write(move |tx| acceptance.run(tx)).await?;
@@ -166,7 +186,7 @@ async fn replace(
         })
         .await?;
     match live {
-        Some((id, _)) => disable::make_way(house, id, caller.actor, Closing::Replaced).await,
+        Some((id, _)) => disable::make_way(house, id, caller.actor, Closing::Replaced, None).await,
         None => Ok(()),
     }
 }
@@ -184,7 +204,7 @@ struct Acceptance {
     lease: Lease,
     key: Option<Key>,
     on_duplicate: OnDuplicate,
-    renews: Option<LinkId>,
+    renews: Option<Renews>,
     caller: Caller,
     limits: super::Limits,
     pen: Pen,
@@ -197,7 +217,7 @@ impl Acceptance {
         caller: &Caller,
         request: Request,
         key: Option<Key>,
-        renews: Option<LinkId>,
+        renews: Option<Renews>,
     ) -> Self {
         let pen = house.pen();
         let now = pen.at;
@@ -218,7 +238,7 @@ impl Acceptance {
         let on_duplicate = request.on_duplicate;
         let mode = house.settings.mode;
         let mut link = Link::accepted(id, caller.home.clone(), mode, caller.actor, request, now);
-        link.renewed_from = renews;
+        link.renewed_from = renews.map(|it| it.old);
         Self {
             link,
             deliveries,
@@ -248,6 +268,10 @@ impl Acceptance {
             answer: None,
         };
         idempotency::keep(tx, self.key.as_ref(), made, now)?;
+        let renewed = match self.renews {
+            Some(renews) => Some(renews.locked(tx)?),
+            None => None,
+        };
         self.limits
             .link(tx, &self.caller, link.agent.as_deref(), now)?;
         for delivery in &self.deliveries {
@@ -280,14 +304,13 @@ impl Acceptance {
             },
             &self.lease,
         )?;
-        if let Some(old) = self.renews {
+        if let Some(old) = renewed {
             self.mark_renewed(tx, old)?;
         }
         Ok(Accepted::Now(Box::new(link), claim))
     }
 
-    fn mark_renewed(&self, tx: &mut Tx, old: LinkId) -> Result<(), Refusal> {
-        let mut old = tx.touch(old)?.ok_or(Refusal::NotFound)?;
+    fn mark_renewed(&self, tx: &mut Tx, mut old: Link) -> Result<(), Refusal> {
         let mut pen = self.renewal;
         old.renewed_by = Some(self.link.id);
         old.updated_at = pen.at;

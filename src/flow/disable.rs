@@ -133,18 +133,20 @@ async fn replay(house: &House, caller: &Caller, kept: &Kept) -> Result<Disabled,
 /// Closes the link whose place a new one takes.
 ///
 /// # Errors
-/// `AlreadyCompleted` where it is paid; `Busy` where Klarna did not answer (the closing goes on).
+/// `AlreadyCompleted` where it is paid; `Busy` where Klarna did not answer (the closing goes on);
+/// `VersionMismatch`.
 pub(super) async fn make_way(
     house: &House,
     id: LinkId,
     by: Actor,
     why: Closing,
+    wanted_version: Option<i64>,
 ) -> Result<(), Refusal> {
     let wish = Wish {
         why,
         note: None,
         by,
-        wanted_version: None,
+        wanted_version,
     };
     close(house, None, id, wish, None).await?;
     let link = house.store.read(move |tx| tx.link(id)).await?;
