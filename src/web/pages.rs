@@ -5,7 +5,7 @@ use actix_web::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_P
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::State;
-use super::callbacks::checked;
+use super::callbacks::{checked, named};
 use super::problem::{Problem, ProblemCode};
 use crate::flow::{self, Refusal};
 use crate::link::Status;
@@ -43,7 +43,7 @@ pub async fn returned(
     if checked(&token).is_err() {
         return unknown(&state, &request);
     }
-    let link = match flow::returning(&state.house, &token).await {
+    let link = match flow::returning(&state.house, &token, &named(&request)).await {
         Ok(link) => link,
         Err(Refusal::NotFound) => return unknown(&state, &request),
         Err(refusal) => return Err(refusal.into()),
