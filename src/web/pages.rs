@@ -15,6 +15,9 @@ use crate::templates::{Landing, PageFacts};
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
                       frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
+/// What the program is called.
+const NAME: &str = "paylink";
+
 /// No such address.
 pub async fn nowhere() -> Result<HttpResponse, Problem> {
     Err(Problem::new(ProblemCode::NotFound))
@@ -100,6 +103,23 @@ fn html(status: StatusCode, text: String) -> HttpResponse {
         .body(text)
 }
 
+/// The front door: what this is, and where a stranger can read on.
+pub async fn front() -> HttpResponse {
+    let version = env!("CARGO_PKG_VERSION");
+    lasting(document(
+        NAME,
+        &format!(
+            "<p>Sends Klarna payment links to buyers and tells what became of them. Version {version}.</p>\n\
+             <nav aria-label=\"Read on\">\n<ul>\n\
+             <li><a href=\"/docs/\">API documentation</a></li>\n\
+             <li><a href=\"/openapi.json\">OpenAPI document</a></li>\n\
+             <li><a href=\"/problems\">Problems and what to do about them</a></li>\n\
+             <li><a href=\"/readyz\">Health</a></li>\n\
+             </ul>\n</nav>\n"
+        ),
+    ))
+}
+
 /// The catalogue of problems.
 pub async fn problems() -> HttpResponse {
     let items: Vec<String> = ProblemCode::ALL
@@ -123,17 +143,35 @@ pub async fn problem(code: web::Path<String>) -> Result<HttpResponse, Problem> {
         "<p><code>{}</code>, HTTP status {}</p>\n<p>{}</p>\n<p><a href=\"/problems\">All problems</a></p>\n",
         code.as_str(),
         code.status().as_u16(),
-        code.advice()
+        spans(code.advice())
     );
     Ok(lasting(document(code.title(), &text)))
 }
 
+/// Our own words, `code` within them as HTML has it.
+fn spans(words: &str) -> String {
+    let mut parts = words.split('`');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    while let (Some(code), rest) = (parts.next(), parts.next()) {
+        text.push_str("<code>");
+        text.push_str(code);
+        text.push_str("</code>");
+        text.push_str(rest.unwrap_or_default());
+    }
+    text
+}
+
 /// `title` and `content` are our own words, which hold nothing to escape.
 fn document(title: &str, content: &str) -> String {
+    let about = if title == NAME {
+        NAME.to_owned()
+    } else {
+        format!("{title} · {NAME}")
+    };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title} · paylink</title>\n<link rel=\"stylesheet\" href=\"/assets/paylink.css\">\n\
+         <title>{about}</title>\n<link rel=\"stylesheet\" href=\"/assets/paylink.css\">\n\
          <main class=\"page is-bare\">\n<h1>{title}</h1>\n{content}</main>\n</html>\n"
     )
 }

@@ -470,11 +470,24 @@ async fn probes_documents_and_assets_need_no_key() {
     );
     for code in crate::web::problem::ProblemCode::ALL {
         let path = format!("/problems/{}", code.as_str());
-        assert_eq!(
-            ask!(&app, TestRequest::get().uri(&path)).await.status,
-            200,
-            "{path}"
-        );
+        let page = ask!(&app, TestRequest::get().uri(&path)).await;
+        assert_eq!(page.status, 200, "{path}");
+        let text = String::from_utf8(page.body).unwrap();
+        assert!(!text.contains('`'), "{text}");
+    }
+    let front = ask!(&app, TestRequest::get().uri("/")).await;
+    assert_eq!(
+        (front.status, front.header("content-type")),
+        (200, "text/html; charset=utf-8")
+    );
+    let text = String::from_utf8(front.body).unwrap();
+    assert!(text.contains(env!("CARGO_PKG_VERSION")), "{text}");
+    let links: Vec<&str> = text.split("href=\"").skip(1).collect();
+    assert!(links.len() > 4, "{text}");
+    for link in links {
+        let path = link.split('"').next().unwrap();
+        let seen = ask!(&app, TestRequest::get().uri(path)).await;
+        assert_eq!(seen.status, 200, "{path}");
     }
 }
 
