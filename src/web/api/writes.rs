@@ -10,7 +10,7 @@ use super::links::expands_qr;
 use super::{Answer, visible};
 use crate::access::{Caller, Verb};
 use crate::flow::{self, Created, Key};
-use crate::link::{DisableRequest, Fault, RenewRequest, Request};
+use crate::link::{DisableRequest, Fault, NoRequest, RenewRequest, Request};
 use crate::view::{Detail, LinkView};
 use crate::web::auth::require;
 use crate::web::headers::{etag, idempotency, wanted_version};
@@ -294,21 +294,5 @@ pub(super) fn invalid(faults: Vec<Fault>) -> Problem {
 
 /// A call whose body says nothing: `{}` or no bytes.
 pub(super) fn nothing_in(tree: &crate::link::Tree) -> Result<(), Problem> {
-    let crate::link::Tree::Map(members) = tree else {
-        return Ok(());
-    };
-    let fault = |(name, _): &(String, crate::link::Tree)| {
-        let name = name.replace('~', "~0").replace('/', "~1");
-        Fault::new(
-            format!("/{name}"),
-            crate::link::Code::UnknownField,
-            "This call takes no members.",
-        )
-    };
-    let faults: Vec<Fault> = members.iter().map(fault).collect();
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(invalid(faults))
-    }
+    NoRequest::parse(tree).map_err(invalid)
 }
