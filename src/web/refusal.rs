@@ -28,6 +28,14 @@ pub async fn refused(house: &House, refusal: Refusal) -> Problem {
     }
 }
 
+/// What a verb came to, or the problem that tells its refusal.
+pub async fn done<T>(house: &House, result: Result<T, Refusal>) -> Result<T, Problem> {
+    match result {
+        Ok(done) => Ok(done),
+        Err(refusal) => Err(refused(house, refusal).await),
+    }
+}
+
 /// The problem of a store that could not do it.
 pub fn storage(error: &StoreError) -> Problem {
     let code = if *error == StoreError::Overloaded {
