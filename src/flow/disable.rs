@@ -200,7 +200,7 @@ async fn close(
                 answer: None,
             };
             idempotency::keep(tx, key.as_ref(), made, pen.at)?;
-            begin(tx, link, &wish, &lease, pen)
+            begin(tx, &link, &wish, &lease, pen)
         })
         .await?;
     let (link, claim) = match begun {
@@ -220,7 +220,7 @@ async fn close(
 
 fn begin(
     tx: &mut Tx,
-    link: Link,
+    link: &Link,
     wish: &Wish,
     lease: &Lease,
     mut pen: super::pen::Pen,
