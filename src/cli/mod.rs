@@ -6,6 +6,7 @@ mod demo;
 mod keys;
 mod log;
 mod migrate;
+mod reconcile;
 mod serve;
 mod simulate;
 
@@ -111,6 +112,20 @@ enum Command {
         /// URLs answers, and remove both again
         #[arg(long)]
         session: bool,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare a day's completed links with Klarna's Order Management and report what differs; exit
+    /// 1 if anything does
+    #[command(
+        after_help = "Works beside a running service. What Klarna shows and the ledger lacks is \
+        written down; the event reconcile.drift and an alert say that something differed."
+    )]
+    Reconcile {
+        /// The day, UTC, such as 2026-11-23 [default: yesterday]
+        #[arg(long, value_name = "DAY")]
+        day: Option<jiff::civil::Date>,
         /// One JSON object per line
         #[arg(long)]
         json: bool,
@@ -276,6 +291,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         } => demo::demo(once, json, listen, data).await,
         Command::Keys(command) => keys::keys(command).await,
         Command::Check { session, json } => check::check(session, json).await,
+        Command::Reconcile { day, json } => reconcile::reconcile(day, json).await,
     }
 }
 

@@ -87,7 +87,7 @@ pub async fn start(
         .local_addr()
         .map_err(|error| Failure::failed("the system does not say where it listens", &error))?;
     config.bound(addr);
-    let house = house(&config, clock, random, options.migrate).await?;
+    let house = house(&config, clock, random, Holding::Serving, options.migrate).await?;
     let worker = options.worker.then(|| worker::start(house.clone()));
     let settings = web::WebSettings {
         public_url: config.public_url.clone(),
@@ -150,10 +150,11 @@ pub(super) async fn same_secret(store: &Store) -> Result<(), Failure> {
     }
 }
 
-async fn house(
+pub(super) async fn house(
     config: &Config,
     clock: Clock,
     random: Random,
+    holding: Holding,
     migrate: bool,
 ) -> Result<House, Failure> {
     for warning in config.warnings() {
@@ -165,13 +166,8 @@ async fn house(
     let vault = vault(&config.base, &random)?;
     let klarna = Klarna::new(klarna(config), clock.clone(), random.clone())
         .map_err(|error| Failure::failed("the client of Klarna cannot be made", &error))?;
-    let store = open_store(
-        &config.base,
-        Some(vault.clone()),
-        Holding::Serving,
-        clock.clone(),
-    )
-    .await?;
+    let serves = holding == Holding::Serving;
+    let store = open_store(&config.base, Some(vault.clone()), holding, clock.clone()).await?;
     if migrate {
         let migrated = store.migrate().await.map_err(|error| {
             Failure::failed("the schema could not be brought up to date", &error)
@@ -180,13 +176,17 @@ async fn house(
     }
     same_secret(&store).await?;
     let lease = store.lease();
-    let ours = lease.clone();
-    let freed = store
-        .write(move |tx| tx.free_foreign(&ours))
-        .await
-        .map_err(|error| Failure::failed("the jobs of a process that is gone stay held", &error))?;
-    if freed > 0 {
-        tracing::info!(jobs = freed, "took up the jobs of a process that is gone");
+    if serves {
+        let ours = lease.clone();
+        let freed = store
+            .write(move |tx| tx.free_foreign(&ours))
+            .await
+            .map_err(|error| {
+                Failure::failed("the jobs of a process that is gone stay held", &error)
+            })?;
+        if freed > 0 {
+            tracing::info!(jobs = freed, "took up the jobs of a process that is gone");
+        }
     }
     let settings = settings(config, &templates);
     // the metadata of phone numbers takes 0.1 s to read: off the path of the first request
@@ -391,7 +391,14 @@ pub(super) async fn worker(migrate: bool) -> Result<(), Failure> {
         ]));
     }
     let told = Told::listen()?;
-    let house = house(&config, Clock::system(), Random::os(), migrate).await?;
+    let house = house(
+        &config,
+        Clock::system(),
+        Random::os(),
+        Holding::Serving,
+        migrate,
+    )
+    .await?;
     let worker = worker::start(house.clone());
     tracing::info!("the worker works");
     told.wait().await;

@@ -84,6 +84,10 @@ impl<'a, W: Write> Story<'a, W> {
         self.step("pay", seen)?;
         let seen = self.completed(&link).await;
         self.step("completed", seen)?;
+        let seen = self.capture(&link).await;
+        self.step("capture", seen)?;
+        let seen = self.refund(&link).await;
+        self.step("refund", seen)?;
         let second = self.create("SO-10443", false).await;
         self.step("create2", second.as_ref().map(said).map_err(Clone::clone))?;
         let second = second.unwrap_or_default();
@@ -268,6 +272,89 @@ impl<'a, W: Write> Story<'a, W> {
         ))
     }
 
+    /// Captures everything, and looks at Klarna's own books.
+    async fn capture(&self, link: &Value) -> Seen {
+        let wish = json!({"reference": "INV-10442"});
+        let capture = self.book(link, "capture", &wish).await?;
+        let order = self.order(link).await?;
+        let captured = &order["om"]["captured_amount"];
+        if capture["amount"] != 50_000 || *captured != 50_000 {
+            return Err(format!(
+                "expected 50000 captured on both sides, saw {} and {captured}",
+                capture["amount"]
+            ));
+        }
+        Ok(format!(
+            "{} done, Klarna's order is {} with {captured} captured",
+            text(&capture["id"]),
+            text(&order["om"]["status"]),
+        ))
+    }
+
+    /// Gives one of five shirts back.
+    async fn refund(&self, link: &Value) -> Seen {
+        let wish = json!({"amount": 10_000, "reference": "RET-10442"});
+        let refund = self.book(link, "refunds", &wish).await?;
+        let order = self.order(link).await?;
+        let refunded = &order["om"]["refunded_amount"];
+        let seen = self
+            .until(link, |link| link["payment"]["refunded_amount"] == 10_000)
+            .await?;
+        if refund["amount"] != 10_000 || *refunded != 10_000 {
+            return Err(format!(
+                "expected 10000 refunded on both sides, saw {} and {refunded}",
+                refund["amount"]
+            ));
+        }
+        Ok(format!(
+            "{} done, the link says {} of {} refunded, so does Klarna",
+            text(&refund["id"]),
+            seen["payment"]["refunded_amount"],
+            seen["payment"]["captured_amount"],
+        ))
+    }
+
+    async fn book(&self, link: &Value, call: &str, wish: &Value) -> Result<Value, String> {
+        let address = format!("{}/v1/links/{}/{call}", self.places.api, text(&link["id"]));
+        let answer = self
+            .http
+            .post(address)
+            .bearer_auth(&self.places.key)
+            .header("Idempotency-Key", format!("demo-{call}"))
+            .json(wish)
+            .send()
+            .await
+            .map_err(missed(call))?;
+        let status = answer.status().as_u16();
+        let booked: Value = answer.json().await.map_err(missed(call))?;
+        if status == 201 && booked["status"] == "done" {
+            return Ok(booked);
+        }
+        Err(format!("expected 201 and done, saw {status} {booked}"))
+    }
+
+    /// The order of a link in Klarna's books.
+    async fn order(&self, link: &Value) -> Result<Value, String> {
+        let orders = self.listed("orders").await?;
+        let found = orders
+            .into_iter()
+            .find(|order| order["order_id"] == link["klarna"]["order_id"]);
+        found.ok_or_else(|| "expected the order at Klarna, saw none".to_owned())
+    }
+
+    async fn listed(&self, what: &str) -> Result<Vec<Value>, String> {
+        let listed: Value = self
+            .http
+            .get(format!("{}/_sim/{what}", self.places.klarna))
+            .send()
+            .await
+            .map_err(missed("Klarna's books"))?
+            .json()
+            .await
+            .map_err(missed("Klarna's books"))?;
+        Ok(listed["data"].as_array().cloned().unwrap_or_default())
+    }
+
     async fn disable(&self, link: &Value) -> Seen {
         let answer = self
             .http
@@ -297,16 +384,7 @@ impl<'a, W: Write> Story<'a, W> {
     }
 
     async fn session(&self, id: &str) -> Result<String, String> {
-        let sessions: Value = self
-            .http
-            .get(format!("{}/_sim/sessions", self.places.klarna))
-            .send()
-            .await
-            .map_err(missed("Klarna's sessions"))?
-            .json()
-            .await
-            .map_err(missed("Klarna's sessions"))?;
-        let all = sessions["data"].as_array().cloned().unwrap_or_default();
+        let all = self.listed("sessions").await?;
         let found = all.iter().find(|session| session["session_id"] == id);
         Ok(found
             .map_or("unknown", |session| text(&session["status"]))

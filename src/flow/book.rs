@@ -2,6 +2,8 @@
 //! and refund that it lists becomes an entry of our ledger, whoever made it. So an operation whose
 //! answer was lost is found again, and our sums are Klarna's.
 
+use jiff::Timestamp;
+
 use super::observe::{self, Alarm};
 use super::pen::Pen;
 use super::{House, Refusal, remind};
@@ -55,7 +57,7 @@ fn take(
     if is_stale(&known, news) {
         return Ok((Booked::Stale, None));
     }
-    let found = found(&known, news, id, &pen);
+    let found = found(&known, news, id, pen.at);
     if **payment == news.payment
         && before.klarna.reference == news.klarna_reference
         && (ours || before.mismatch)
@@ -128,7 +130,7 @@ fn is_stale(known: &[Operation], news: &PaymentNews) -> bool {
 }
 
 /// Operations that a read shows to be done and that the ledger does not have as done.
-fn found(known: &[Operation], news: &PaymentNews, link: LinkId, pen: &Pen) -> Vec<Operation> {
+fn found(known: &[Operation], news: &PaymentNews, link: LinkId, now: Timestamp) -> Vec<Operation> {
     let mut found = Vec::new();
     for (kind, bookings) in [
         (OperationKind::Capture, &news.captures),
@@ -148,7 +150,7 @@ fn found(known: &[Operation], news: &PaymentNews, link: LinkId, pen: &Pen) -> Ve
             });
             let outcome = Outcome::Done {
                 klarna: Some(booking.id.clone()),
-                at: booking.at.unwrap_or(pen.at),
+                at: booking.at.unwrap_or(now),
             };
             found.push(match ours {
                 Some(ours) => Operation {
@@ -164,7 +166,7 @@ fn found(known: &[Operation], news: &PaymentNews, link: LinkId, pen: &Pen) -> Ve
                     outcome,
                     asked_at: None,
                     created_by: Actor::Klarna,
-                    created_at: booking.at.unwrap_or(pen.at),
+                    created_at: booking.at.unwrap_or(now),
                 },
             });
         }
@@ -176,7 +178,7 @@ fn found(known: &[Operation], news: &PaymentNews, link: LinkId, pen: &Pen) -> Ve
         found.extend(waiting.map(|it| Operation {
             outcome: Outcome::Done {
                 klarna: None,
-                at: pen.at,
+                at: now,
             },
             ..it.clone()
         }));
@@ -218,4 +220,37 @@ fn enter(
         pen.tell(tx, link, kind, None)?;
     }
     Ok(alarm)
+}
+
+/// Entry by entry where ledger and read differ: what it is, our word, Klarna's word.
+pub(super) fn entries(
+    known: &[Operation],
+    news: &PaymentNews,
+    link: LinkId,
+    now: Timestamp,
+) -> Vec<(String, &'static str, &'static str)> {
+    let name = |it: &Operation| match (it.created_by, it.outcome.klarna()) {
+        (Actor::Klarna, Some(klarna)) => format!("{} {klarna}", it.kind().as_str()),
+        _ => it.id.to_string(),
+    };
+    let mut entries = Vec::new();
+    for found in found(known, news, link, now) {
+        let ours = known.iter().find(|it| it.id == found.id);
+        let ours = ours.map_or("unknown", |it| it.outcome.as_str());
+        entries.push((name(&found), ours, "done"));
+    }
+    let lists = [
+        (OperationKind::Capture, &news.captures),
+        (OperationKind::Refund, &news.refunds),
+    ];
+    for (kind, listed) in lists {
+        let done = known.iter().filter(|it| it.kind() == kind && it.is_done());
+        for ours in done {
+            let klarna = ours.outcome.klarna();
+            if klarna.is_some_and(|id| listed.iter().all(|it| it.id != *id)) {
+                entries.push((name(ours), "done", "unknown"));
+            }
+        }
+    }
+    entries
 }

@@ -1,6 +1,6 @@
 //! *Renew*: a new link for the same sale. The old one keeps its history and names the new one.
 
-use super::create::{Created, Renews, create_renewing};
+use super::create::{self, Acceptance, Created};
 use super::idempotency::{self, Key};
 use super::{House, Refusal, disable};
 use crate::access::Caller;
@@ -19,36 +19,31 @@ pub async fn renew(
     wanted_version: Option<i64>,
     key: Option<Key>,
 ) -> Result<Created, Refusal> {
-    let recalled = key.clone();
+    let link = house.visible(caller, old).await?;
+    request.on_duplicate = OnDuplicate::Refuse;
+    let mut acceptance = Acceptance::of(house, caller, request, key.clone(), Some(&link));
     let repeated = house
         .store
-        .read(move |tx| Ok::<_, Refusal>(idempotency::recall(tx, recalled.as_ref())?.is_some()))
+        .read(move |tx| Ok::<_, Refusal>(idempotency::recall(tx, key.as_ref())?.is_some()))
         .await?;
-    let link = house.visible(caller, old).await?;
-    let mut unmet = wanted_version;
-    if repeated {
-        // it names the version that it saw before its first run changed it
-        unmet = None;
-    } else {
-        if unmet.is_some_and(|wanted| wanted != link.version) {
+    // a repeat names the version that it saw before its first run changed it
+    if !repeated {
+        if wanted_version.is_some_and(|wanted| wanted != link.version) {
             return Err(Refusal::VersionMismatch);
         }
         match link.stage.status() {
             Status::Completed => return Err(Refusal::AlreadyCompleted(Box::new(link))),
             Status::Creating | Status::Disabling => return Err(Refusal::Busy),
             Status::Open => {
+                create::make_room(house, &acceptance, vec![old]).await?;
+                // compared under the lock there; from then on the versions are our own
                 let (by, why) = (caller.actor, Closing::Replaced);
-                disable::make_way(house, old, by, why, unmet).await?;
-                // compared under the lock there; from here on the versions are our own
-                unmet = None;
+                disable::make_way(house, old, by, why, wanted_version).await?;
             }
-            Status::Expired | Status::Cancelled | Status::Disabled | Status::Failed => {}
+            Status::Expired | Status::Cancelled | Status::Disabled | Status::Failed => {
+                acceptance = acceptance.at_version(wanted_version);
+            }
         }
     }
-    request.on_duplicate = OnDuplicate::Refuse;
-    let renews = Renews {
-        old,
-        wanted_version: unmet,
-    };
-    create_renewing(house, caller, request, key, Some(renews)).await
+    create::accept(house, acceptance).await
 }

@@ -35,6 +35,7 @@ pub enum EventKind {
     PaymentReleased,
     PaymentExtended,
     PaymentExpiring,
+    ReconcileDrift,
 }
 words!(EventKind {
     LinkCreated = "link.created",
@@ -65,4 +66,5 @@ words!(EventKind {
     PaymentReleased = "payment.released",
     PaymentExtended = "payment.extended",
     PaymentExpiring = "payment.expiring",
+    ReconcileDrift = "reconcile.drift",
 });

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::answer::{Answer, Outcome, Refusal};
 use super::faults::{self, Fault};
 use super::log::Entry;
+use super::payment::Write;
 use super::world::{World, lock};
 use super::{distribution, order, payment, session};
 
@@ -22,7 +23,7 @@ const MOST_BODY: usize = 1 << 20;
 const HANG: Duration = Duration::from_mins(1);
 
 /// The operations by the names that faults and log have for them.
-pub(super) const OPS: [&str; 13] = [
+pub(super) const OPS: [&str; 26] = [
     "create_order",
     "read_order",
     "update_order",
@@ -32,10 +33,23 @@ pub(super) const OPS: [&str; 13] = [
     "disable_session",
     "distribute",
     "om_get",
-    "acknowledge",
     "om_captures",
     "om_capture",
     "om_refund",
+    "om_due_date_options",
+    "acknowledge",
+    "capture",
+    "refund",
+    "cancel",
+    "release",
+    "extend",
+    "update_authorization",
+    "merchant_references",
+    "customer_details",
+    "shipping_info",
+    "capture_shipping_info",
+    "trigger_send_out",
+    "extend_due_date",
 ];
 
 /// What is asked for. Ids that are no UUIDs are `None`, and never found.
@@ -50,10 +64,11 @@ enum Asked {
     DisableSession(Option<Uuid>),
     Distribute(Option<Uuid>),
     ReadPayment(Option<Uuid>),
-    Acknowledge(Option<Uuid>),
     Captures(Option<Uuid>),
     Capture(Option<Uuid>, Option<Uuid>),
-    Refund,
+    DueDates(Option<Uuid>, Option<Uuid>),
+    Refund(Option<Uuid>, Option<Uuid>),
+    Write(Option<Uuid>, Write),
     /// The path is known, the method isn't.
     Method,
     Unknown,
@@ -75,17 +90,7 @@ impl Asked {
                 Self::Distribute(id(session))
             }
             (method, ["ordermanagement", "v1", "orders", order, rest @ ..]) => {
-                match (method, rest) {
-                    ("GET", []) => Self::ReadPayment(id(order)),
-                    ("POST", ["acknowledge"]) => Self::Acknowledge(id(order)),
-                    ("GET", ["captures"]) => Self::Captures(id(order)),
-                    ("GET", ["captures", capture]) => Self::Capture(id(order), id(capture)),
-                    ("GET", ["refunds", _]) => Self::Refund,
-                    (_, [] | ["acknowledge" | "captures"] | ["captures" | "refunds", _]) => {
-                        Self::Method
-                    }
-                    _ => Self::Unknown,
-                }
+                Self::of_payment(method, id(order), rest)
             }
             (
                 _,
@@ -100,6 +105,27 @@ impl Asked {
         }
     }
 
+    fn of_payment(method: &str, order: Option<Uuid>, rest: &[&str]) -> Self {
+        let id = |text: &str| Uuid::try_parse(text).ok();
+        match (method, rest) {
+            ("GET", []) => Self::ReadPayment(order),
+            ("GET", ["captures"]) => Self::Captures(order),
+            ("GET", ["captures", capture]) => Self::Capture(order, id(capture)),
+            ("GET", ["captures", capture, "extend-due-date-options"]) => {
+                Self::DueDates(order, id(capture))
+            }
+            ("GET", ["refunds", refund]) => Self::Refund(order, id(refund)),
+            (_, [] | ["captures" | "refunds", _] | ["captures", _, "extend-due-date-options"]) => {
+                Self::Method
+            }
+            _ => match Write::of(rest) {
+                Some((its, write)) if its == method => Self::Write(order, write),
+                Some(_) => Self::Method,
+                None => Self::Unknown,
+            },
+        }
+    }
+
     fn op(&self) -> &'static str {
         match self {
             Self::CreateOrder => "create_order",
@@ -111,15 +137,16 @@ impl Asked {
             Self::DisableSession(_) => "disable_session",
             Self::Distribute(_) => "distribute",
             Self::ReadPayment(_) => "om_get",
-            Self::Acknowledge(_) => "acknowledge",
             Self::Captures(_) => "om_captures",
             Self::Capture(..) => "om_capture",
-            Self::Refund => "om_refund",
+            Self::DueDates(..) => "om_due_date_options",
+            Self::Refund(..) => "om_refund",
+            Self::Write(_, write) => write.op(),
             Self::Method | Self::Unknown => "unknown",
         }
     }
 
-    fn done(&self, world: &World, body: &[u8]) -> Outcome {
+    fn done(&self, world: &World, body: &[u8], key: Option<&str>, correlation: Uuid) -> Outcome {
         match *self {
             Self::CreateOrder => order::create(world, body),
             Self::ReadOrder(id) => order::read(world, id),
@@ -130,10 +157,20 @@ impl Asked {
             Self::DisableSession(id) => session::disable(world, id),
             Self::Distribute(id) => distribution::create(world, id, body),
             Self::ReadPayment(id) => payment::read(world, id),
-            Self::Acknowledge(id) => payment::acknowledge(world, id),
             Self::Captures(id) => payment::captures(world, id),
             Self::Capture(id, capture) => payment::capture(world, id, capture),
-            Self::Refund | Self::Unknown => Err(Refusal::not_found()),
+            Self::DueDates(id, capture) => payment::due_dates(world, id, capture),
+            Self::Refund(id, refund) => payment::refund(world, id, refund),
+            Self::Write(order, write) => {
+                let asked = payment::Asked {
+                    order,
+                    key,
+                    correlation,
+                    body,
+                };
+                payment::write(world, write, &asked)
+            }
+            Self::Unknown => Err(Refusal::not_found()),
             Self::Method => Err(Refusal::new(
                 405,
                 "METHOD_NOT_ALLOWED",
@@ -162,7 +199,7 @@ pub(super) async fn answer(
         (_, Ok(Err(_))) => (Some(Err(Refusal::malformed())), Bytes::new()),
         (_, Ok(Ok(body))) => {
             let outcome = if is_admitted(&request, &world) {
-                asked.done(&world, &body)
+                asked.done(&world, &body, idempotency_key(&request), correlation)
             } else {
                 Err(Refusal::of_status(401))
             };
@@ -204,6 +241,12 @@ fn is_admitted(request: &HttpRequest, world: &World) -> bool {
         .is_some_and(|(scheme, credentials)| {
             scheme.eq_ignore_ascii_case("basic") && credentials.trim() == world.credentials
         })
+}
+
+/// Order Management's; an empty one is none.
+fn idempotency_key(request: &HttpRequest) -> Option<&str> {
+    let key = request.headers().get("klarna-idempotency-key")?;
+    key.to_str().ok().filter(|key| !key.is_empty())
 }
 
 async fn wait(world: &World, time: Duration) {

@@ -2,7 +2,7 @@
 
 use super::grammar::{Field, Kind, is_safe_url, is_url, may, must};
 
-const NOTE: Kind = Kind::Text(0, 255);
+pub(super) const NOTE: Kind = Kind::Text(0, 255);
 const FREE: Kind = Kind::Text(0, usize::MAX);
 const ANY_INT: Kind = Kind::Int(i64::MIN, i64::MAX);
 const COUNTRY: Kind = Kind::Like(is_country);
@@ -71,7 +71,7 @@ const URLS: &[Field] = &[
 ];
 
 // The lengths are Order Management's; the checkout document has none.
-const ADDRESS: &[Field] = &[
+pub(super) const ADDRESS: &[Field] = &[
     may("given_name", Kind::Text(0, 100)),
     may("family_name", Kind::Text(0, 100)),
     may("email", Kind::Text(0, 100)),
@@ -176,17 +176,7 @@ const LINE: &[Field] = &[
     may("merchant_data", Kind::Text(0, 1024)),
     may("product_url", Kind::Text(0, 1024)),
     may("image_url", Kind::Text(0, 1024)),
-    may(
-        "product_identifiers",
-        Kind::Object(&[
-            may("brand", Kind::Text(0, 70)),
-            may("color", Kind::Text(0, 64)),
-            may("category_path", Kind::Text(0, 750)),
-            may("global_trade_item_number", Kind::Text(0, 50)),
-            may("manufacturer_part_number", Kind::Text(0, 70)),
-            may("size", Kind::Text(0, 64)),
-        ]),
-    ),
+    may("product_identifiers", Kind::Object(PRODUCT)),
     may(
         "shipping_attributes",
         Kind::Object(&[
@@ -210,6 +200,15 @@ const LINE: &[Field] = &[
             must("interval_count", Kind::Int(1, i32::MAX as i64)),
         ]),
     ),
+];
+
+pub(super) const PRODUCT: &[Field] = &[
+    may("brand", Kind::Text(0, 70)),
+    may("color", Kind::Text(0, 64)),
+    may("category_path", Kind::Text(0, 750)),
+    may("global_trade_item_number", Kind::Text(0, 50)),
+    may("manufacturer_part_number", Kind::Text(0, 70)),
+    may("size", Kind::Text(0, 64)),
 ];
 
 const DISCOUNT_LINE: &[Field] = &[

@@ -1,5 +1,5 @@
-//! A small honest Klarna: Kustom Checkout v3, Hosted Payment Page v1 with its page, and the reads
-//! and acknowledgement of Order Management v1, strict and stateful, all in memory. It serves
+//! A small honest Klarna: Kustom Checkout v3, Hosted Payment Page v1 with its page, and Order
+//! Management v1, strict and stateful, all in memory. It serves
 //! `paylink simulate`, the demo and the tests, with a control interface under `/_sim`.
 //!
 //! It shares no wire struct with the client on purpose: an error in a shared struct would hide

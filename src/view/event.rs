@@ -58,7 +58,31 @@ pub fn freeze(
     delivery: Option<&Delivery>,
 ) -> String {
     let event = view(id, kind, created_at, link, deliveries, delivery);
-    serde_json::to_string(&event)
+    written(&event)
+}
+
+/// The JSON of an event that is about no link.
+pub fn freeze_general(id: EventId, kind: EventKind, created_at: Timestamp) -> String {
+    let event = EventView {
+        id: id.to_string(),
+        object: "event",
+        kind: kind.as_str(),
+        created_at: Instant(created_at),
+        timestamp: Instant(created_at),
+        link: None,
+        sequence: None,
+        agent: None,
+        data: EventData {
+            link: None,
+            delivery: None,
+            payment: None,
+        },
+    };
+    written(&event)
+}
+
+fn written(event: &EventView) -> String {
+    serde_json::to_string(event)
         .expect("views hold strings, integers and lists with string keys: all of it is JSON")
 }
 

@@ -181,6 +181,8 @@ pub(super) fn schema(file: &str, name: &str) -> Option<jsonschema::Validator> {
         }
         schema["additionalProperties"] = false.into();
     }
+    // a reference is a URL, and some names have blanks in them
+    let name = name.replace(' ', "%20");
     spec["$ref"] = format!("#/components/schemas/{name}").into();
     Some(jsonschema::validator_for(&spec).unwrap())
 }

@@ -18,7 +18,7 @@ fn specs() -> Option<PathBuf> {
         .find(|path| path.is_dir())
 }
 
-struct Spec(Value);
+pub(super) struct Spec(Value);
 
 impl Spec {
     fn read(specs: &Path, name: &str) -> Self {
@@ -31,7 +31,7 @@ impl Spec {
     }
 
     /// The answer has a status that the document knows for the call, and the body has its schema.
-    fn admits(&self, method: &str, path: &str, got: &Got) {
+    pub(super) fn admits(&self, method: &str, path: &str, got: &Got) {
         let operation = &self.0["paths"][path][method];
         let answer = &operation["responses"][got.status.to_string()];
         assert!(
@@ -42,9 +42,18 @@ impl Spec {
         let content = answer["content"]
             .as_object()
             .and_then(|content| content.values().next());
+        // "a string" is how the document says that there is nothing
         let schema = content
             .map(|content| &content["schema"])
-            .filter(|schema| !schema.is_null());
+            .filter(|schema| !schema.is_null())
+            .filter(|schema| !(got.text.is_empty() && **schema == json!({ "type": "string" })));
+        for name in answer["headers"].as_object().into_iter().flatten() {
+            assert!(
+                got.headers.contains_key(name.0),
+                "{method} {path}: {}",
+                name.0
+            );
+        }
         if let Some(schema) = schema {
             let faults = self.faults(schema, &got.json());
             assert!(
@@ -107,7 +116,7 @@ fn as_json_schema(schema: &mut Value) {
 }
 
 /// One of Klarna's documents, or nothing where they are not at hand.
-fn document(name: &str) -> Option<Spec> {
+pub(super) fn document(name: &str) -> Option<Spec> {
     let specs = specs();
     if specs.is_none() {
         eprintln!("skipped: no shared/klarna-specs beside the repository, and no KLARNA_SPECS");
@@ -213,35 +222,6 @@ async fn hosted_page_answers_what_its_document_allows() {
         );
     }
     hosted.admits("get", one, &sim.read_session(&open).await);
-    sim.running.stop().await;
-}
-
-#[tokio::test]
-async fn order_management_answers_what_its_document_allows() {
-    let Some(managed) = document("order-management-api") else {
-        return;
-    };
-    let sim = sim().await;
-    let one = "/ordermanagement/v1/orders/{order_id}";
-    let mut order = mug_order();
-    order["options"]["auto_capture"] = json!(true);
-    let order = sim.order_of(&order).await;
-    let path = format!("/ordermanagement/v1/orders/{order}");
-    managed.admits("get", one, &sim.get(&path).await);
-    let session = sim.session(&order, json!({})).await;
-    sim.act(session["session_id"].as_str().unwrap(), "pay")
-        .await;
-    managed.admits("get", one, &sim.get(&path).await);
-    let acknowledged = sim.post(&format!("{path}/acknowledge"), &json!({})).await;
-    managed.admits("post", &format!("{one}/acknowledge"), &acknowledged);
-    let captures = sim.get(&format!("{path}/captures")).await;
-    managed.admits("get", &format!("{one}/captures"), &captures);
-    for id in [captures.json()[0]["capture_id"].as_str().unwrap(), &order] {
-        let got = sim.get(&format!("{path}/captures/{id}")).await;
-        managed.admits("get", &format!("{one}/captures/{{capture_id}}"), &got);
-    }
-    let refund = sim.get(&format!("{path}/refunds/{order}")).await;
-    managed.admits("get", &format!("{one}/refunds/{{refund_id}}"), &refund);
     sim.running.stop().await;
 }
 

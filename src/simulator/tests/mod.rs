@@ -2,10 +2,14 @@
 
 mod acts;
 mod callbacks;
+mod client;
 mod contract;
 mod control;
 mod faults;
+mod keys;
+mod managed;
 mod merchant;
+mod money;
 mod orders;
 mod sessions;
 
@@ -80,12 +84,31 @@ impl Sim {
         got(request).await
     }
 
+    /// The same under an idempotency key.
+    async fn keyed(&self, method: Method, path: &str, key: &str, body: &Value) -> Got {
+        let url = format!("{}{path}", self.running.url());
+        let request = self.http.request(method, url).json(body);
+        let request = request.header("Klarna-Idempotency-Key", key);
+        got(request.basic_auth("sim", Some("sim"))).await
+    }
+
     async fn get(&self, path: &str) -> Got {
         self.call(Method::GET, path, None).await
     }
 
     async fn post(&self, path: &str, body: &Value) -> Got {
         self.call(Method::POST, path, Some(body)).await
+    }
+
+    async fn patch(&self, path: &str, body: &Value) -> Got {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
+    /// A paid order of 47.99, nothing captured: its path in Order Management.
+    async fn paid(&self) -> String {
+        let (order, session) = self.pair().await;
+        assert_eq!(self.act(&session, "pay").await.status, 200);
+        format!("/ordermanagement/v1/orders/{order}")
     }
 
     async fn delete(&self, path: &str) -> Got {

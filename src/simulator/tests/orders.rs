@@ -437,7 +437,7 @@ async fn an_order_lives_48_hours_from_its_last_change() {
     sim.running.stop().await;
 }
 
-fn any_json() -> impl Strategy<Value = Value> {
+pub(super) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

@@ -63,6 +63,32 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Appends an event that is about no link.
+    pub fn append_general(
+        &mut self,
+        kind: EventKind,
+        id: EventId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let json = view::event::freeze_general(id, kind, now);
+        let position = self.next_position()?;
+        self.sql(|conn| {
+            diesel::insert_into(event::table)
+                .values((
+                    event::id.eq(id.to_string()),
+                    event::position.eq(position),
+                    event::kind.eq(kind.as_str()),
+                    event::created_at.eq(micros(now)),
+                    event::json.eq(json),
+                ))
+                .execute(conn)
+        })?;
+        self.noted.appended = true;
+        self.noted.position = position;
+        self.noted.witness = Some(id);
+        Ok(())
+    }
+
     /// SQLite has one writer, so the place in the stream is taken here; on PostgreSQL the relay
     /// stamps it after the commit.
     fn next_position(&mut self) -> Result<Option<i64>, StoreError> {
