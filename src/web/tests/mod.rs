@@ -1,4 +1,7 @@
+#[macro_use]
+mod ask;
 mod document;
+mod doors;
 mod house;
 mod reading;
 mod service;
