@@ -3,7 +3,8 @@
 use super::*;
 use crate::access::{ApiKey, Role};
 use crate::link::{
-    Failure, FailureCode, Operation, OperationId, OperationKind, Outcome, Payment, Reason, ReasonCode, Refusal,
+    Failure, FailureCode, Operation, OperationId, OperationKind, Outcome, Payment, Reason,
+    ReasonCode, Refusal,
 };
 
 on_both! {
@@ -80,9 +81,9 @@ async fn operations_come_back_and_days_of_completed_links_are_paged(f: &Fixture)
     for (number, seconds) in [(2, 10), (3, 20), (4, 20), (5, 30)] {
         let link = f.born(&format!("SO-{number}")).await;
         let at = f.later(seconds);
-        let pair = pair();
-        let payment = Box::new(Payment::authorized());
-        f.change(link.id, move |link| link.stage = Stage::Completed { pair, at, payment }).await;
+        f.change(link.id, move |link| link.stage = Stage::Completed {
+            pair: pair(), at, payment: Box::new(Payment::authorized()),
+        }).await;
         ids.push((at, link.id));
     }
     ids.sort();
