@@ -1,3 +1,4 @@
+mod answers;
 mod document;
 mod house;
 mod reading;

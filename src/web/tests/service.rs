@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::middleware::from_fn;
-use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actix_web::{App, Error};
+use actix_web::test::{TestRequest, call_service, read_body};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,29 +14,29 @@ use tokio::net::TcpStream;
 use super::house::Home;
 use crate::access::Role;
 use crate::link::Mode;
-use crate::web::{edge, routes};
 
 macro_rules! served {
     ($home:expr) => {
-        init_service(
-            App::new()
+        ::actix_web::test::init_service(
+            ::actix_web::App::new()
                 .app_data($home.state.clone())
-                .wrap(from_fn(edge::edge))
-                .configure(routes),
+                .wrap(::actix_web::middleware::from_fn($crate::web::edge::edge))
+                .configure($crate::web::routes),
         )
         .await
     };
 }
+pub(super) use served;
 
 /// What came back.
-struct Seen {
-    status: u16,
-    headers: actix_web::http::header::HeaderMap,
-    body: Vec<u8>,
+pub(super) struct Seen {
+    pub(super) status: u16,
+    pub(super) headers: actix_web::http::header::HeaderMap,
+    pub(super) body: Vec<u8>,
 }
 
 impl Seen {
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         let value = self
             .headers
             .get(name)
@@ -45,12 +44,12 @@ impl Seen {
         value.to_str().unwrap()
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// The problem's code, its status compared.
-    fn problem(&self) -> String {
+    pub(super) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json");
         let seen = self.json();
         assert_eq!(seen["status"], json!(self.status));
@@ -62,11 +61,12 @@ impl Seen {
 // the type of a request has no name outside of actix: only inference can say it
 macro_rules! ask {
     ($app:expr, $request:expr $(,)?) => {
-        seen($app, $request.to_request())
+        $crate::web::tests::service::seen($app, $request.to_request())
     };
 }
+pub(super) use ask;
 
-async fn seen<S, R, B>(app: &S, request: R) -> Seen
+pub(super) async fn seen<S, R, B>(app: &S, request: R) -> Seen
 where
     S: Service<R, Response = ServiceResponse<B>, Error = Error>,
     B: MessageBody,
@@ -81,20 +81,20 @@ where
     }
 }
 
-fn sale(reference: &str) -> Value {
+pub(super) fn sale(reference: &str) -> Value {
     json!({"reference": reference, "order_amount": 50_000,
            "billing_address": {"given_name": "Jo", "family_name": "Bloggs", "email": "jo@example.com", "country": "GB"},
            "send": [{"channel": "email"}]})
 }
 
-fn post(path: &str, key: &(&'static str, String), body: &Value) -> TestRequest {
+pub(super) fn post(path: &str, key: &(&'static str, String), body: &Value) -> TestRequest {
     TestRequest::post()
         .uri(path)
         .insert_header(key.clone())
         .set_json(body)
 }
 
-fn get(path: &str, key: &(&'static str, String)) -> TestRequest {
+pub(super) fn get(path: &str, key: &(&'static str, String)) -> TestRequest {
     TestRequest::get().uri(path).insert_header(key.clone())
 }
 
