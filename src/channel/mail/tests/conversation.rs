@@ -235,6 +235,15 @@ async fn the_recipient_is_masked_in_the_servers_words() {
             detail: "550 5.1.1 <j***@example.com>: unknown (in answer to RCPT TO)".into()
         })
     );
+    let no = [Say("550 5.1.1 Jo: no such user\r\n")];
+    let (outcome, _) = send(Security::None, script(&[&HELLO, &ENVELOPE[..3], &no])).await;
+    let Outcome::Refused(reason) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(
+        reason.detail,
+        "550 5.1.1 j***: no such user (in answer to RCPT TO)"
+    );
 }
 
 async fn signed_in(security: Security, script: Vec<Act>) -> Outcome {
