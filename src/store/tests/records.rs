@@ -91,10 +91,14 @@ async fn recipients_and_creators_are_counted_since_a_moment(f: &Fixture) {
     assert_eq!(count("+447700900199", start()).await, 0);
     assert_eq!(count("+447700900123", f.later(1)).await, 0);
     let actor = link.created_by;
-    assert_eq!(f.read(move |tx| tx.count_links_since(actor, None, start())).await, 1);
-    assert_eq!(f.read(move |tx| tx.count_links_since(actor, Some("jo"), start())).await, 1);
-    assert_eq!(f.read(move |tx| tx.count_links_since(actor, Some("al"), start())).await, 0);
-    assert_eq!(f.read(move |tx| tx.count_links_since(Actor::Klarna, None, start())).await, 0);
+    let nth = |actor, agent: Option<&'static str>, nth| f.read(move |tx| tx.nth_link_since(actor, agent, start(), nth));
+    assert_eq!(nth(actor, None, 1).await, Some(link.created_at));
+    assert_eq!(nth(actor, None, 2).await, None);
+    assert_eq!(nth(actor, Some("jo"), 1).await, Some(link.created_at));
+    assert_eq!(nth(actor, Some("al"), 1).await, None);
+    assert_eq!(nth(Actor::Klarna, None, 1).await, None);
+    f.born("SO-2").await;
+    assert_eq!(nth(actor, None, 2).await, Some(link.created_at));
 }
 
 async fn keys_are_kept_and_revoked(f: &Fixture) {
