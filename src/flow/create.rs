@@ -40,22 +40,16 @@ pub async fn create(
     request: Request,
     key: Option<Key>,
 ) -> Result<Created, Refusal> {
-    let store = caller.home.clone();
-    if request.on_duplicate == OnDuplicate::Replace {
-        replace(house, caller, &store, &request, key.as_ref()).await?;
+    let acceptance = Acceptance::of(house, caller, request, key, None);
+    if acceptance.on_duplicate == OnDuplicate::Replace {
+        replace(house, &acceptance).await?;
     }
-    create_renewing(house, caller, request, key, None).await
+    accept(house, acceptance).await
 }
 
-/// The whole of *create*, for a sale that may renew an older link's.
-pub(super) async fn create_renewing(
-    house: &House,
-    caller: &Caller,
-    request: Request,
-    key: Option<Key>,
-    renews: Option<LinkId>,
-) -> Result<Created, Refusal> {
-    let acceptance = Acceptance::of(house, caller, request, key.clone(), renews);
+/// The whole of *create* once nothing stands in the way.
+pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Created, Refusal> {
+    let key = acceptance.key.clone();
     let accepted = house.store.write(move |tx| acceptance.run(tx)).await?;
     let (link, claim) = match accepted {
         Accepted::Before(kept) => return replay(house, &kept).await,
@@ -143,33 +137,40 @@ async fn replay(house: &House, kept: &Kept) -> Result<Created, Refusal> {
     })
 }
 
-/// Closes the live link of this reference first. Paid meanwhile: nothing is created.
-async fn replace(
+/// Closes what is live of this reference first. Paid meanwhile: nothing is created.
+async fn replace(house: &House, acceptance: &Acceptance) -> Result<(), Refusal> {
+    for id in make_room(house, acceptance, Vec::new()).await? {
+        let by = acceptance.caller.actor;
+        disable::make_way(house, id, by, Closing::Replaced).await?;
+    }
+    Ok(())
+}
+
+/// The links that have to be closed for this one, once everything else speaks for it: a link that
+/// a buyer holds is not closed for one that would be refused. `going` are closed by the caller; an
+/// empty list stands for all that are live.
+pub(super) async fn make_room(
     house: &House,
-    caller: &Caller,
-    store: &str,
-    request: &Request,
-    key: Option<&Key>,
-) -> Result<(), Refusal> {
-    let (store, reference, key) = (
-        store.to_owned(),
-        request.sale.reference.clone(),
-        key.cloned(),
-    );
-    let live = house
+    acceptance: &Acceptance,
+    going: Vec<LinkId>,
+) -> Result<Vec<LinkId>, Refusal> {
+    let acceptance = acceptance.clone();
+    house
         .store
         .read(move |tx| {
             // a repeat must not close what its first run created
-            if idempotency::recall(tx, key.as_ref())?.is_some() {
-                return Ok(None);
+            if idempotency::recall(tx, acceptance.key.as_ref())?.is_some() {
+                return Ok(Vec::new());
             }
-            Ok::<_, Refusal>(tx.live_link(&store, &reference)?)
+            let mut going = going.clone();
+            if going.is_empty() {
+                let link = &acceptance.link;
+                going = tx.live_links(&link.store, &link.sale.reference)?;
+            }
+            acceptance.weigh(tx, &going)?;
+            Ok::<_, Refusal>(going)
         })
-        .await?;
-    match live {
-        Some((id, _)) => disable::make_way(house, id, caller.actor, Closing::Replaced).await,
-        None => Ok(()),
-    }
+        .await
 }
 
 enum Accepted {
@@ -178,7 +179,8 @@ enum Accepted {
 }
 
 /// Everything that the first transaction writes, made before it.
-struct Acceptance {
+#[derive(Clone)]
+pub(super) struct Acceptance {
     link: Link,
     deliveries: Vec<Delivery>,
     token_hash: [u8; 32],
@@ -193,13 +195,16 @@ struct Acceptance {
 }
 
 impl Acceptance {
-    fn of(
+    /// A renewal belongs to the store of the link that it renews, whoever asks for it.
+    pub(super) fn of(
         house: &House,
         caller: &Caller,
         request: Request,
         key: Option<Key>,
-        renews: Option<LinkId>,
+        renews: Option<&Link>,
     ) -> Self {
+        let store = renews.map_or(&caller.home, |old| &old.store).clone();
+        let renews = renews.map(|old| old.id);
         let pen = house.pen();
         let now = pen.at;
         let id = LinkId::new(now, &house.random);
@@ -218,7 +223,7 @@ impl Acceptance {
             .collect();
         let on_duplicate = request.on_duplicate;
         let mode = house.settings.mode;
-        let mut link = Link::accepted(id, caller.home.clone(), mode, caller.actor, request, now);
+        let mut link = Link::accepted(id, store, mode, caller.actor, request, now);
         link.renewed_from = renews;
         Self {
             link,
@@ -262,12 +267,7 @@ impl Acceptance {
                 }
             })?;
         }
-        self.limits
-            .link(tx, &self.caller, link.agent.as_deref(), now)?;
-        for delivery in &self.deliveries {
-            self.limits.recipient(tx, &delivery.to, now)?;
-        }
-        self.first_of_its_reference(tx, &link, now)?;
+        self.weigh(tx, &[])?;
         let exclusive = self.on_duplicate != OnDuplicate::Allow;
         tx.insert_link(&link, &self.token_hash, exclusive)
             .map_err(|error| {
@@ -309,17 +309,20 @@ impl Acceptance {
         Ok(tx.save(&old)?)
     }
 
-    fn first_of_its_reference(
-        &self,
-        tx: &mut Tx,
-        link: &Link,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
+    /// Whether this link may be made now, `going` apart, which are closed for it.
+    fn weigh(&self, tx: &mut Tx, going: &[LinkId]) -> Result<(), Refusal> {
+        let (link, now) = (&self.link, self.pen.at);
+        self.limits
+            .link(tx, &self.caller, link.agent.as_deref(), now)?;
+        for delivery in &self.deliveries {
+            self.limits.recipient(tx, &delivery.to, now)?;
+        }
         if self.on_duplicate == OnDuplicate::Allow {
             return Ok(());
         }
         let reference = &link.sale.reference;
-        if let Some((other, _)) = tx.live_link(&link.store, reference)? {
+        let live = tx.live_links(&link.store, reference)?;
+        if let Some(other) = live.into_iter().find(|it| !going.contains(it)) {
             return Err(Refusal::ReferenceInUse(other));
         }
         match tx.paid_link(&link.store, reference, after(now, -PAID_FOR))? {

@@ -1,6 +1,6 @@
 //! *Renew*: a new link for the same sale. The old one keeps its history and names the new one.
 
-use super::create::{Created, create_renewing};
+use super::create::{self, Acceptance, Created};
 use super::idempotency::{self, Key};
 use super::{House, Refusal, disable};
 use crate::access::Caller;
@@ -17,20 +17,23 @@ pub async fn renew(
     mut request: Request,
     key: Option<Key>,
 ) -> Result<Created, Refusal> {
-    let recalled = key.clone();
+    let link = house.visible(caller, old).await?;
+    request.on_duplicate = OnDuplicate::Refuse;
+    let acceptance = Acceptance::of(house, caller, request, key.clone(), Some(&link));
     let repeated = house
         .store
-        .read(move |tx| Ok::<_, Refusal>(idempotency::recall(tx, recalled.as_ref())?.is_some()))
+        .read(move |tx| Ok::<_, Refusal>(idempotency::recall(tx, key.as_ref())?.is_some()))
         .await?;
-    let link = house.visible(caller, old).await?;
     if !repeated {
         match link.stage.status() {
             Status::Completed => return Err(Refusal::AlreadyCompleted(Box::new(link))),
             Status::Creating | Status::Disabling => return Err(Refusal::Busy),
-            Status::Open => disable::make_way(house, old, caller.actor, Closing::Replaced).await?,
+            Status::Open => {
+                create::make_room(house, &acceptance, vec![old]).await?;
+                disable::make_way(house, old, caller.actor, Closing::Replaced).await?;
+            }
             Status::Expired | Status::Cancelled | Status::Disabled | Status::Failed => {}
         }
     }
-    request.on_duplicate = OnDuplicate::Refuse;
-    create_renewing(house, caller, request, key, Some(old)).await
+    create::accept(house, acceptance).await
 }

@@ -26,15 +26,15 @@ stories!(
         a_key_of_the_other_mode_is_none,
         a_revoked_key_is_dead_within_five_seconds,
         every_refusal_is_a_problem,
+        money_is_for_supervisors,
     ]
 );
 
 stories!(
-    #[ignore = "captures, exports, webhook endpoints and tablets are not built"]
+    #[ignore = "exports, webhook endpoints and tablets are not built"]
     roles_in_other_rooms,
     WorldPlan::new(),
     [
-        money_is_for_supervisors,
         exports_are_for_some,
         endpoints_are_for_integrators,
         tablets_are_the_admins,

@@ -13,19 +13,13 @@ use super::{Capture, Payment, Status, forbidden, no_such_capture, upper_country}
 const DUE_DATES: [(i64, i64); 3] = [(14, 0), (30, 1900), (60, 3900)];
 
 impl Payment {
-    /// `POST …/acknowledge`, as often as one likes.
-    pub(super) fn acknowledge(&mut self) -> Outcome {
-        self.acknowledged = true;
-        done()
-    }
-
     /// `PATCH …/merchant-references`: a reference that is absent stays.
     pub(super) fn refer(&mut self, references: Map<String, Value>) -> Outcome {
         if self.cancelled {
             return Err(forbidden("Order is canceled. It cannot be updated."));
         }
         self.sale.extend(references);
-        done()
+        Ok(done())
     }
 
     /// `PATCH …/customer-details`, before all is shipped. The billing address can't be changed, and
@@ -47,7 +41,7 @@ impl Payment {
             upper_country(&mut address);
             self.sale.insert("shipping_address".to_owned(), address);
         }
-        done()
+        Ok(done())
     }
 
     /// `POST …/shipping-info` of the order: appended, in every state.
@@ -63,7 +57,7 @@ impl Payment {
     /// `POST …/captures/{id}/trigger-send-out`: there is nobody to send to.
     pub(super) fn send_out(&mut self, id: Option<Uuid>) -> Outcome {
         self.captured_as(id)?;
-        done()
+        Ok(done())
     }
 
     /// `PATCH …/captures/{id}/extend-due-date`, by what was offered; nothing that can be read
@@ -74,7 +68,7 @@ impl Payment {
         if !DUE_DATES.iter().any(|(offered, _)| Some(*offered) == days) {
             return Err(forbidden("Extension of due date is not possible."));
         }
-        done()
+        Ok(done())
     }
 
     /// `GET …/captures/{id}/extend-due-date-options`
@@ -107,11 +101,11 @@ impl Payment {
 /// The document bounds a request; the same bound for the whole keeps an order finite.
 fn append(to: &mut Vec<Value>, mut body: Map<String, Value>) -> Outcome {
     let Some(Value::Array(shipments)) = body.remove("shipping_info") else {
-        return done(); // the shape demands it
+        return Ok(done()); // the shape demands it
     };
     if to.len() + shipments.len() > MOST_SHIPPING {
         return Err(Refusal::bad_value("shipping_info"));
     }
     to.extend(shipments);
-    done()
+    Ok(done())
 }

@@ -93,7 +93,7 @@ impl Payment {
         match self.status(scene.now) {
             Status::Authorized => {
                 self.cancelled = true;
-                done()
+                Ok(done())
             }
             status => Err(Refusal::new(
                 403,
@@ -108,7 +108,7 @@ impl Payment {
         match self.status(scene.now) {
             Status::PartCaptured => {
                 self.amount = self.captured();
-                done()
+                Ok(done())
             }
             Status::Authorized => Err(forbidden(
                 "Order has no captures. Remaining authorization cannot be released.",
@@ -127,7 +127,7 @@ impl Payment {
             Status::Authorized | Status::PartCaptured if scene.now < self.expires_at => {
                 let farthest = later(self.created_at, LONGEST_AUTHORISED);
                 self.expires_at = later(scene.now, AUTHORISED_FOR).min(farthest);
-                done()
+                Ok(done())
             }
             Status::Authorized | Status::PartCaptured => Err(forbidden(
                 "Order is expired. Authorization time cannot be extended.",
@@ -157,7 +157,7 @@ impl Payment {
         if let Some(lines) = taken(&mut body, "order_lines") {
             self.sale.insert("order_lines".to_owned(), lines);
         }
-        done()
+        Ok(done())
     }
 }
 

@@ -1,9 +1,11 @@
 //! The door for changes: which one is it, was it made under this key before, what came of it.
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::grammar::Field;
 use super::super::world::World;
 use super::shape::{
     AUTHORIZATION, CAPTURE, CUSTOMER, DUE_DATE, REFERENCES, REFUND, SHIPPING, read,
@@ -87,21 +89,40 @@ impl Write {
         }
     }
 
-    fn done(self, payment: &mut Payment, scene: &Scene<'_>, body: &[u8]) -> Outcome {
+    /// What its body may hold; `None` where a body is not looked at.
+    fn fields(self) -> Option<&'static [Field]> {
+        Some(match self {
+            Self::Acknowledge | Self::Cancel | Self::Release | Self::Extend | Self::SendOut(_) => {
+                return None;
+            }
+            Self::Capture => CAPTURE,
+            Self::Refund => REFUND,
+            Self::Authorization => AUTHORIZATION,
+            Self::References => REFERENCES,
+            Self::Customer => CUSTOMER,
+            Self::Shipping | Self::CaptureShipping(_) => SHIPPING,
+            Self::DueDate(_) => DUE_DATE,
+        })
+    }
+
+    fn done(self, payment: &mut Payment, scene: &Scene<'_>, body: Map<String, Value>) -> Outcome {
         match self {
-            Self::Acknowledge => payment.acknowledge(),
-            Self::Capture => payment.take(scene, read(body, CAPTURE)?),
-            Self::Refund => payment.give_back(scene, read(body, REFUND)?),
+            Self::Acknowledge => {
+                payment.acknowledged = true; // as often as one likes
+                Ok(done())
+            }
+            Self::Capture => payment.take(scene, body),
+            Self::Refund => payment.give_back(scene, body),
             Self::Cancel => payment.cancel(scene),
             Self::Release => payment.release(scene),
             Self::Extend => payment.extend(scene),
-            Self::Authorization => payment.authorize(scene, read(body, AUTHORIZATION)?),
-            Self::References => payment.refer(read(body, REFERENCES)?),
-            Self::Customer => payment.readdress(scene, read(body, CUSTOMER)?),
-            Self::Shipping => payment.ship(read(body, SHIPPING)?),
-            Self::CaptureShipping(id) => payment.ship_capture(id, read(body, SHIPPING)?),
+            Self::Authorization => payment.authorize(scene, body),
+            Self::References => payment.refer(body),
+            Self::Customer => payment.readdress(scene, body),
+            Self::Shipping => payment.ship(body),
+            Self::CaptureShipping(id) => payment.ship_capture(id, body),
             Self::SendOut(id) => payment.send_out(id),
-            Self::DueDate(id) => payment.put_off(id, &read(body, DUE_DATE)?),
+            Self::DueDate(id) => payment.put_off(id, &body),
         }
     }
 }
@@ -109,6 +130,12 @@ impl Write {
 /// Makes a change. The lock is held from the look for the key to the keeping of the answer: of two
 /// calls under one key at the same moment, the second hears what the first did.
 pub(in super::super) fn write(world: &World, write: Write, asked: &Asked<'_>) -> Outcome {
+    // judged before the lock, because it may be long; told after it, because a repeat's body does
+    // not count
+    let body = match write.fields() {
+        Some(fields) => read(asked.body, fields),
+        None => Ok(Map::new()),
+    };
     let now = world.now();
     let mut state = world.state();
     let order = asked.order.and_then(|id| state.orders.get_mut(&id));
@@ -121,14 +148,14 @@ pub(in super::super) fn write(world: &World, write: Write, asked: &Asked<'_>) ->
     };
     let payment = order.payment.as_mut().ok_or_else(no_such_order)?;
     let Some(key) = asked.key else {
-        return write.done(payment, &scene, asked.body);
+        return write.done(payment, &scene, body?);
     };
     if let Some(first) = payment.kept.first(write.op(), key, now) {
         return Ok(first);
     }
     let correlation = asked.correlation;
-    let answer = write
-        .done(payment, &scene, asked.body)
+    let answer = body
+        .and_then(|body| write.done(payment, &scene, body))
         .unwrap_or_else(|refusal: Refusal| refusal.answer(correlation))
         // the repeat is told the first call's, in the header as in the body
         .with("klarna-correlation-id", correlation.to_string());
@@ -137,6 +164,6 @@ pub(in super::super) fn write(world: &World, write: Write, asked: &Asked<'_>) ->
 }
 
 /// 204, what every change but a capture or refund answers.
-pub(super) fn done() -> Outcome {
-    Ok(Answer::empty(204))
+pub(super) fn done() -> Answer {
+    Answer::empty(204)
 }

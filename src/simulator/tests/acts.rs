@@ -141,18 +141,6 @@ async fn a_payment_shows_in_all_three_apis() {
         sim.get(&format!("{payment}/refunds/{order}")).await.status,
         404
     );
-    assert_eq!(
-        sim.post(&format!("{payment}/captures"), &json!({}))
-            .await
-            .status,
-        405
-    );
-    assert_eq!(
-        sim.post(&format!("{payment}/cancel"), &json!({}))
-            .await
-            .status,
-        404
-    );
 
     sim.advance(SignedDuration::from_hours(28 * 24)).await;
     assert_eq!(sim.get(&payment).await.json()["status"], "EXPIRED");

@@ -171,6 +171,25 @@ async fn pushes_come_on_klarnas_schedule_until_acknowledged() {
     sim.running.stop().await;
 }
 
+#[tokio::test]
+async fn a_capture_counts_as_acknowledgement() {
+    let sim = sim().await;
+    let mut merchant = Merchant::open().await;
+    let (order, session) = hosted(&sim, &merchant).await;
+    sim.act(&session, "pay").await;
+    for _ in 0..2 {
+        assert!(merchant.next().await.target.starts_with("/hpp"));
+    }
+    let path = format!("/ordermanagement/v1/orders/{order}/captures");
+    let made = sim.post(&path, &json!({ "captured_amount": 1 })).await;
+    assert_eq!(made.status, 201);
+    sim.advance(SignedDuration::from_hours(50)).await;
+    let fraud = format!("/_sim/orders/{order}/fraud");
+    sim.post(&fraud, &json!({ "status": "REJECTED" })).await;
+    assert_eq!(merchant.next().await.target, "/notification", "no push");
+    sim.running.stop().await;
+}
+
 #[test]
 fn pushes_end_within_48_hours() {
     let all: Vec<_> = (0..)

@@ -6,6 +6,8 @@ mod client;
 mod contract;
 mod control;
 mod faults;
+mod keys;
+mod managed;
 mod merchant;
 mod money;
 mod orders;

@@ -121,12 +121,12 @@ async fn one_exclusive_link_of_a_reference_is_live(f: &Fixture) {
     let mut elsewhere = f.new_link("SO-1");
     elsewhere.store = "north".into();
     f.store_link(elsewhere).await;
-    let live = f.read(|tx| tx.live_link("default", "SO-1")).await;
-    assert_eq!(live, Some((first.id, Status::Creating)));
+    let live = f.read(|tx| tx.live_links("default", "SO-1")).await;
+    assert_eq!(live, [first.id]);
 
     let at = f.later(1);
     f.change(first.id, move |link| link.stage = Stage::Expired { pair: None, at }).await;
-    assert_eq!(f.read(|tx| tx.live_link("default", "SO-1")).await, None);
+    assert_eq!(f.read(|tx| tx.live_links("default", "SO-1")).await, []);
     f.store_link(second).await;
 }
 

@@ -85,7 +85,7 @@ fn say_everything(tx: &mut Tx, link: &Link, delivery: &Delivery) -> Res<()> {
         tx.list(&filter, cursor.as_ref(), 20)?;
     }
     tx.link(id)?;
-    tx.live_link("default", "SO-1")?;
+    tx.live_links("default", "SO-1")?;
     tx.paid_link("default", "SO-1", now)?;
     tx.nth_link_since(Actor::Paylink, Some("jo"), now, 60)?;
     tx.nth_link_since(Actor::Paylink, None, now, 60)?;

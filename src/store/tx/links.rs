@@ -131,30 +131,18 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The live link of a store and reference, exclusive or not; the newest where there are several.
-    pub fn live_link(
-        &mut self,
-        store: &str,
-        reference: &str,
-    ) -> Result<Option<(LinkId, Status)>, StoreError> {
-        let row: Option<(String, String)> = self.sql(|conn| {
+    /// The live links of a store and reference, exclusive or not, newest first.
+    pub fn live_links(&mut self, store: &str, reference: &str) -> Result<Vec<LinkId>, StoreError> {
+        let ids: Vec<String> = self.sql(|conn| {
             link::table
                 .filter(link::reference.eq(reference))
                 .filter(link::store.eq(store))
                 .filter(link::status.eq_any(LIVE))
                 .order((link::created_at.desc(), link::id.desc()))
-                .select((link::id, link::status))
-                .first(conn)
-                .optional()
+                .select(link::id)
+                .load(conn)
         })?;
-        let Some((id, status)) = row else {
-            return Ok(None);
-        };
-        let of = Of(&id);
-        Ok(Some((
-            of.id("link.id", &id)?,
-            of.some("link.status", Status::from_word(&status))?,
-        )))
+        ids.iter().map(|id| Ok(Of(id).id("link.id", id)?)).collect()
     }
 
     /// A link of this store and reference that was completed at or after `since`.

@@ -1,0 +1,517 @@
+//! What the seller does with the money of a paid link, and what Klarna's books say of it.
+
+use serde_json::{Value, json};
+
+use super::harness::http::Answer;
+use super::harness::world::id;
+use super::harness::{Caller, World, WorldPlan, eventually, sale, stories};
+
+stories!(
+    money,
+    WorldPlan::new(),
+    [
+        a_capture_takes_everything_once,
+        a_part_and_then_the_rest,
+        lines_sum_to_the_amount,
+        what_was_captured_can_be_given_back,
+        an_authorisation_is_given_up,
+        what_is_left_is_released,
+        more_time_is_asked_for,
+        what_is_not_paid_has_no_money,
+        money_is_for_those_who_may,
+        klarnas_no_is_told_and_kept,
+        a_lost_answer_is_no_second_capture,
+        an_outage_delays_and_loses_nothing,
+        nothing_is_captured_while_klarna_checks,
+        what_was_booked_elsewhere_is_seen,
+        if_match_guards_money,
+    ]
+);
+
+stories!(money_of_a_day, WorldPlan::new(), [a_day_is_reconciled]);
+
+/// A link of 500.00 that the buyer has paid, with its amounts known.
+async fn paid(w: &World, who: &Caller) -> Value {
+    let link = who.creates(&sale()).await;
+    w.klarna.buyer(&link, "pay").await;
+    settled(who, &link, |payment| payment["remaining_amount"] == 50_000).await
+}
+
+/// The link once its payment is as wanted.
+async fn settled(who: &Caller, link: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
+    eventually("the payment is known", async || {
+        let now = who.link(id(link)).await;
+        wanted(&now["payment"]).then_some(now)
+    })
+    .await
+}
+
+async fn does(who: &Caller, link: &Value, call: &str, body: &Value) -> Answer {
+    who.post(&format!("/v1/links/{}/{call}", id(link)), body)
+        .await
+}
+
+async fn listed(who: &Caller, link: &Value, what: &str) -> Vec<Value> {
+    let list = who.get(&format!("/v1/links/{}/{what}", id(link))).await;
+    let list = list.expect(200).json();
+    assert_eq!(list["object"], "list");
+    list["data"].as_array().expect("data is a list").clone()
+}
+
+async fn types(who: &Caller, link: &Value) -> Vec<String> {
+    let events = who.timeline(id(link)).await;
+    let word = |event: &Value| event["type"].as_str().expect("a type").to_owned();
+    events.iter().map(word).collect()
+}
+
+async fn a_capture_takes_everything_once(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    let path = format!("/v1/links/{}/capture", id(&link));
+    let body = json!({"reference": "INV-1"});
+    let key = format!("take-{}", id(&link));
+    let first = who.post(&path, &body).idempotent(&key).await.expect(201);
+    let capture = first.json();
+    assert_eq!(
+        (
+            &capture["object"],
+            &capture["link"],
+            &capture["amount"],
+            &capture["reference"],
+            &capture["status"]
+        ),
+        (
+            &json!("capture"),
+            &link["id"],
+            &json!(50_000),
+            &json!("INV-1"),
+            &json!("done")
+        )
+    );
+    assert!(id(&capture).starts_with("cap_"), "{capture}");
+    assert!(capture["created_at"].is_string() && capture["klarna_id"].is_string());
+    let again = who.post(&path, &body).idempotent(&key).await.expect(201);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.json(), capture);
+    who.post(&path, &json!({"reference": "INV-2"}))
+        .idempotent(&key)
+        .await
+        .problem(422, "idempotency_mismatch");
+
+    let now = who.link(id(&link)).await;
+    assert_eq!(
+        (
+            &now["payment"]["status"],
+            &now["payment"]["captured_amount"],
+            &now["payment"]["remaining_amount"]
+        ),
+        (&json!("captured"), &json!(50_000), &json!(0))
+    );
+    let order = w.klarna.order(&link).await;
+    assert_eq!(order["om"]["captured_amount"], 50_000);
+    let booked = &order["om"]["captures"][0];
+    assert_eq!(booked["capture_id"], capture["klarna_id"]);
+    let reference = booked["reference"].as_str().expect("a reference");
+    assert!(
+        reference.contains("INV-1") && reference.contains(id(&capture)),
+        "{reference}"
+    );
+    assert_eq!(listed(&who, &link, "captures").await, [capture]);
+    let told = types(&who, &link).await;
+    let told: Vec<_> = told.iter().filter(|it| *it == "payment.captured").collect();
+    assert_eq!(told.len(), 1);
+    // nothing is left, and Klarna is not asked to say so
+    let calls = w.klarna.calls().await;
+    let refused = does(&who, &link, "capture", &json!({})).await;
+    refused.problem(422, "validation_failed");
+    assert_eq!(
+        refused.faults(),
+        [("/amount".into(), "out_of_range".into())]
+    );
+    assert_eq!(w.klarna.calls().await, calls);
+}
+
+async fn a_part_and_then_the_rest(w: &World) {
+    let who = w.caller("supervisor", "default");
+    let link = paid(w, &who).await;
+    let part = does(&who, &link, "capture", &json!({"amount": 20_000})).await;
+    assert_eq!(part.expect(201).json()["amount"], 20_000);
+    let now = who.link(id(&link)).await;
+    assert_eq!(
+        (
+            &now["payment"]["status"],
+            &now["payment"]["remaining_amount"]
+        ),
+        (&json!("part_captured"), &json!(30_000))
+    );
+    for amount in [30_001, 0, -1] {
+        let refused = does(&who, &link, "capture", &json!({ "amount": amount })).await;
+        refused.problem(422, "validation_failed");
+        assert_eq!(
+            refused.faults(),
+            [("/amount".into(), "out_of_range".into())]
+        );
+    }
+    let rest = does(&who, &link, "capture", &json!({})).await;
+    assert_eq!(rest.expect(201).json()["amount"], 30_000);
+    assert_eq!(listed(&who, &link, "captures").await.len(), 2);
+}
+
+async fn lines_sum_to_the_amount(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    let line =
+        json!({"name": "Red T-Shirt", "quantity": 2, "unit_price": 10_000, "tax_rate": 1_000});
+    let wrong = json!({"amount": 19_999, "order_lines": [line]});
+    let refused = does(&who, &link, "capture", &wrong).await;
+    refused.problem(422, "validation_failed");
+    assert_eq!(
+        refused.faults(),
+        [("/amount".into(), "sum_mismatch".into())]
+    );
+    let nonsense = json!({"amount": "1", "order_lines": [], "reference": "", "tip": 1});
+    let faults = does(&who, &link, "capture", &nonsense).await.faults();
+    let pointers: Vec<_> = faults.iter().map(|(pointer, _)| pointer.as_str()).collect();
+    for pointer in ["/amount", "/order_lines", "/reference", "/tip"] {
+        assert!(pointers.contains(&pointer), "{faults:?}");
+    }
+    let taken = does(&who, &link, "capture", &json!({"order_lines": [line]})).await;
+    assert_eq!(taken.expect(201).json()["amount"], 20_000);
+    let om = &w.klarna.order(&link).await["om"];
+    assert_eq!(
+        om["captures"][0]["order_lines"][0]["total_tax_amount"],
+        1_818
+    );
+}
+
+async fn what_was_captured_can_be_given_back(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    let early = does(&who, &link, "refunds", &json!({"amount": 1})).await;
+    early.problem(422, "validation_failed");
+    does(&who, &link, "capture", &json!({})).await.expect(201);
+    let part = does(
+        &who,
+        &link,
+        "refunds",
+        &json!({"amount": 10_000, "reference": "RET-1"}),
+    )
+    .await;
+    let part = part.expect(201).json();
+    assert_eq!(
+        (&part["object"], &part["status"]),
+        (&json!("refund"), &json!("done"))
+    );
+    assert!(id(&part).starts_with("rfd_"));
+    let over = does(&who, &link, "refunds", &json!({"amount": 40_001})).await;
+    assert_eq!(over.faults(), [("/amount".into(), "out_of_range".into())]);
+    let rest = does(&who, &link, "refunds", &json!({})).await;
+    assert_eq!(rest.expect(201).json()["amount"], 40_000);
+    let now = who.link(id(&link)).await;
+    assert_eq!(now["payment"]["refunded_amount"], 50_000);
+    assert_eq!(w.klarna.order(&link).await["om"]["refunded_amount"], 50_000);
+    assert_eq!(listed(&who, &link, "refunds").await.len(), 2);
+    assert_eq!(listed(&who, &link, "captures").await.len(), 1);
+}
+
+async fn an_authorisation_is_given_up(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    let path = format!("/v1/links/{}/cancel", id(&link));
+    let gone = who.press(&path).idempotent("cancel-1").await.expect(200);
+    let gone = gone.json();
+    assert_eq!(
+        (
+            &gone["id"],
+            &gone["status"],
+            &gone["payment"]["status"],
+            &gone["payment"]["remaining_amount"]
+        ),
+        (
+            &link["id"],
+            &json!("completed"),
+            &json!("cancelled"),
+            &json!(0)
+        )
+    );
+    let again = who.press(&path).idempotent("cancel-1").await.expect(200);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(w.klarna.order(&link).await["om"]["status"], "CANCELLED");
+    let told = types(&who, &link).await;
+    let told: Vec<_> = told
+        .iter()
+        .filter(|it| *it == "payment.cancelled")
+        .collect();
+    assert_eq!(told.len(), 1);
+    let late = does(&who, &link, "capture", &json!({})).await;
+    late.problem(422, "validation_failed");
+    who.post(&path, &json!({"sure": true}))
+        .await
+        .problem(422, "validation_failed");
+}
+
+async fn what_is_left_is_released(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    does(&who, &link, "capture", &json!({"amount": 20_000}))
+        .await
+        .expect(201);
+    let path = format!("/v1/links/{}/release", id(&link));
+    let released = who.press(&path).await.expect(200).json();
+    assert_eq!(released["payment"]["remaining_amount"], 0);
+    let om = &w.klarna.order(&link).await["om"];
+    assert_eq!(om["remaining_authorized_amount"], 0);
+    let told = types(&who, &link).await;
+    assert!(told.contains(&"payment.released".into()), "{told:?}");
+}
+
+async fn more_time_is_asked_for(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    let path = format!("/v1/links/{}/extend", id(&link));
+    // a day of Klarna's clock, so that a new period ends later
+    w.klarna.passes(86_400).await;
+    let extended = who.press(&path).await.expect(200).json();
+    let end = |link: &Value| {
+        link["payment"]["expires_at"]
+            .as_str()
+            .expect("an end")
+            .to_owned()
+    };
+    assert!(
+        end(&extended) > end(&link),
+        "{} {}",
+        end(&extended),
+        end(&link)
+    );
+    let told = types(&who, &link).await;
+    let told: Vec<_> = told.iter().filter(|it| *it == "payment.extended").collect();
+    assert_eq!(told.len(), 1);
+}
+
+async fn what_is_not_paid_has_no_money(w: &World) {
+    let who = w.integrator();
+    let link = who.creates(&sale()).await;
+    let calls = w.klarna.calls().await;
+    for call in ["capture", "refunds", "cancel", "release", "extend"] {
+        let refused = does(&who, &link, call, &json!({})).await;
+        refused.problem(409, "not_completed");
+    }
+    assert_eq!(w.klarna.calls().await, calls);
+    for what in ["captures", "refunds"] {
+        assert!(listed(&who, &link, what).await.is_empty());
+    }
+}
+
+async fn money_is_for_those_who_may(w: &World) {
+    let link = paid(w, &w.integrator()).await;
+    for role in ["agent", "tablet", "auditor"] {
+        let who = w.caller(role, "default");
+        for call in ["capture", "refunds", "cancel", "release", "extend"] {
+            let refused = does(&who, &link, call, &json!({})).await;
+            refused.problem(403, "forbidden");
+        }
+    }
+    let foreign = w.caller("integrator", "north");
+    for call in ["capture", "refunds", "cancel", "release", "extend"] {
+        let refused = does(&foreign, &link, call, &json!({})).await;
+        refused.problem(404, "not_found");
+    }
+    let read = listed(&w.caller("auditor", "default"), &link, "captures").await;
+    assert!(read.is_empty());
+    does(&w.admin(), &link, "capture", &json!({}))
+        .await
+        .expect(201);
+}
+
+async fn klarnas_no_is_told_and_kept(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    does(&who, &link, "capture", &json!({"amount": 1}))
+        .await
+        .expect(201);
+    let path = format!("/v1/links/{}/cancel", id(&link));
+    let refused = who.press(&path).idempotent("no").await;
+    let problem = refused.problem(409, "klarna_not_allowed");
+    assert_eq!(problem["klarna"]["code"], "CANCEL_NOT_ALLOWED");
+    let again = who.press(&path).idempotent("no").await;
+    again.problem(409, "klarna_not_allowed");
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(
+        w.klarna.calls_of("cancel", id_of_order(&link)).await.len(),
+        1
+    );
+}
+
+fn id_of_order(link: &Value) -> &str {
+    link["klarna"]["order_id"].as_str().expect("an order")
+}
+
+async fn a_lost_answer_is_no_second_capture(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    w.klarna.breaks("capture", "drop_after", 2).await;
+    let path = format!("/v1/links/{}/capture", id(&link));
+    let body = json!({"amount": 20_000});
+    let key = format!("lost-{}", id(&link));
+    let accepted = who.post(&path, &body).idempotent(&key).await.expect(202);
+    assert!(accepted.retry_after() >= 1);
+    let pending = accepted.json();
+    assert_eq!(pending["status"], "pending");
+    // what is pending is promised: nobody gets it a second time
+    let over = does(&who, &link, "capture", &json!({"amount": 30_001})).await;
+    assert_eq!(over.faults(), [("/amount".into(), "out_of_range".into())]);
+    does(&who, &link, "cancel", &json!({}))
+        .await
+        .problem(409, "busy");
+    let capture = eventually("the capture is known", async || {
+        let all = listed(&who, &link, "captures").await;
+        (all[0]["status"] == "done").then(|| all[0].clone())
+    })
+    .await;
+    assert_eq!(capture["id"], pending["id"]);
+    let om = &w.klarna.order(&link).await["om"];
+    assert_eq!(om["captures"].as_array().expect("captures").len(), 1);
+    let now = who.link(id(&link)).await;
+    assert_eq!(now["payment"]["captured_amount"], 20_000);
+    let again = who.post(&path, &body).idempotent(&key).await.expect(202);
+    assert_eq!(again.json()["status"], "done");
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    let keys: Vec<_> = w
+        .klarna
+        .calls_of("capture", id_of_order(&link))
+        .await
+        .iter()
+        .map(|call| call["headers"]["klarna-idempotency-key"].clone())
+        .collect();
+    assert_eq!(keys.len(), 3);
+    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+}
+
+async fn an_outage_delays_and_loses_nothing(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    w.klarna.breaks("capture", "status:503", 1).await;
+    let accepted = does(&who, &link, "capture", &json!({})).await.expect(202);
+    assert_eq!(accepted.json()["status"], "pending");
+    settled(&who, &link, |payment| payment["captured_amount"] == 50_000).await;
+    w.klarna.breaks("refund", "status:429", 1).await;
+    let accepted = does(&who, &link, "refunds", &json!({})).await.expect(202);
+    assert_eq!(accepted.json()["status"], "pending");
+    settled(&who, &link, |payment| payment["refunded_amount"] == 50_000).await;
+    assert_eq!(w.klarna.order(&link).await["om"]["refunded_amount"], 50_000);
+}
+
+async fn nothing_is_captured_while_klarna_checks(w: &World) {
+    let who = w.integrator();
+    let link = who.creates(&sale()).await;
+    w.klarna.doubts(&link, "PENDING").await;
+    w.klarna.buyer(&link, "pay").await;
+    settled(&who, &link, |payment| payment["fraud_status"] == "PENDING").await;
+    let calls = w.klarna.calls_of("capture", "").await.len();
+    does(&who, &link, "capture", &json!({}))
+        .await
+        .problem(409, "busy");
+    assert_eq!(w.klarna.calls_of("capture", "").await.len(), calls);
+    w.klarna.doubts(&link, "ACCEPTED").await;
+    settled(&who, &link, |payment| payment["fraud_status"] == "ACCEPTED").await;
+    does(&who, &link, "capture", &json!({})).await.expect(201);
+}
+
+/// Somebody captures in Klarna's portal.
+async fn captures_elsewhere(w: &World, link: &Value, amount: i64) {
+    let path = format!(
+        "{}/ordermanagement/v1/orders/{}/captures",
+        w.klarna.base,
+        id_of_order(link)
+    );
+    let answer = w
+        .klarna
+        .http
+        .post(path)
+        .basic_auth("sim", Some("sim"))
+        .json(&json!({"captured_amount": amount}))
+        .send()
+        .await
+        .expect("the simulator answers");
+    assert_eq!(answer.status(), 201);
+}
+
+async fn what_was_booked_elsewhere_is_seen(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    captures_elsewhere(w, &link, 15_000).await;
+    who.press(&format!("/v1/links/{}/refresh", id(&link)))
+        .await
+        .expect(200);
+    let now = settled(&who, &link, |payment| payment["captured_amount"] == 15_000).await;
+    assert_eq!(now["payment"]["remaining_amount"], 35_000);
+    let all = listed(&who, &link, "captures").await;
+    assert_eq!(
+        (&all[0]["created_by"], &all[0]["amount"], &all[0]["status"]),
+        (&json!("klarna"), &json!(15_000), &json!("done"))
+    );
+    let back = does(&who, &link, "refunds", &json!({})).await.expect(201);
+    assert_eq!(back.json()["amount"], 15_000);
+}
+
+async fn if_match_guards_money(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    let path = format!("/v1/links/{}/capture", id(&link));
+    let version = who.link(id(&link)).await["version"]
+        .as_i64()
+        .expect("a version");
+    who.post(&path, &json!({}))
+        .header("If-Match", format!("\"{}\"", version - 1))
+        .await
+        .problem(412, "version_mismatch");
+    who.post(&path, &json!({}))
+        .header("If-Match", format!("\"{version}\""))
+        .await
+        .expect(201);
+}
+
+async fn a_day_is_reconciled(w: &World) {
+    let who = w.integrator();
+    let (link, other) = (paid(w, &who).await, paid(w, &who).await);
+    does(&who, &link, "capture", &json!({})).await.expect(201);
+    let day = &link["updated_at"].as_str().expect("a time")[..10];
+    let ended = w.runs(&["reconcile", "--day", day]);
+    assert_eq!(ended.code, Some(0), "{} {}", ended.stdout, ended.stderr);
+    assert!(
+        ended.stdout.contains("2 compared, 0 differences"),
+        "{}",
+        ended.stdout
+    );
+    captures_elsewhere(w, &other, 5).await;
+    let ended = w.runs(&["reconcile", "--day", day, "--json"]);
+    assert_eq!(ended.code, Some(1), "{} {}", ended.stdout, ended.stderr);
+    let lines: Vec<Value> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON line"))
+        .collect();
+    let drift = lines
+        .iter()
+        .find(|line| line["what"] == "payment.captured_amount");
+    assert_eq!(
+        drift,
+        Some(
+            &json!({"link": other["id"], "what": "payment.captured_amount", "ours": "0", "klarna": "5"})
+        )
+    );
+    let events = w.admin().get("/v1/events?type=reconcile.drift").await;
+    let events = events.expect(200).json();
+    let event = &events["data"][0];
+    assert_eq!(
+        (&event["link"], &event["sequence"], &event["data"]["link"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    // what only a read was missing for is written down
+    let now = who.link(id(&other)).await;
+    assert_eq!(now["payment"]["captured_amount"], 5);
+    let ended = w.runs(&["reconcile", "--day", day]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert_eq!(w.runs(&["reconcile", "--day", "soon"]).code, Some(2));
+}
