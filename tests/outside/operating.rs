@@ -21,6 +21,7 @@ stories!(
         a_loopback_klarna_must_be_allowed,
         wrong_usage_is_exit_2,
         a_reader_that_goes_away_breaks_nothing,
+        keys_are_listed_for_machines,
         a_simulator_picks_its_port,
         messages_are_masked_in_the_loudest_log,
     ]
@@ -292,6 +293,20 @@ async fn a_reader_that_goes_away_breaks_nothing(w: &World) {
         assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
         // check may find something amiss; a panic would be 101
         assert!(ended.status.code().is_some_and(|it| it <= 1), "{args:?}");
+    }
+}
+
+async fn keys_are_listed_for_machines(w: &World) {
+    w.agent();
+    let ended = w.runs(&["keys", "list", "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stdout.is_empty());
+    for line in ended.stdout.lines() {
+        let key: Value = serde_json::from_str(line).expect("an object per line");
+        // 2026-11-24T09:30:00.000Z: milliseconds, as in every answer
+        let made = key["created_at"].as_str().expect("a time");
+        assert!(made.len() == 24 && made.ends_with('Z'), "{made}");
+        assert_eq!(made.as_bytes()[19], b'.', "{made}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::link::{
-    Buyer, Closing, Consumer, Failure, FailureCode, Payment, PaymentStatus, Refusal, Status,
+    Buyer, Closing, Consumer, Failure, FailureCode, Payment, PaymentStatus, Refusal,
 };
 
 fn stages(at: Timestamp) -> Vec<Stage> {

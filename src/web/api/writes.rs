@@ -55,7 +55,8 @@ pub async fn create(
         Request::parse(&tree, defaults, now)
     })
     .await?;
-    match flow::create(&state.house, &caller, sale, key).await {
+    // boxed: it may hold a disable, too
+    match Box::pin(flow::create(&state.house, &caller, sale, key)).await {
         Ok(created) => answered(&state, &created, with_qr),
         Err(refusal) => Err(refused(&state.house, refusal).await),
     }
