@@ -244,6 +244,12 @@ async fn the_recipient_is_masked_in_the_servers_words() {
         reason.detail,
         "550 5.1.1 j***: no such user (in answer to RCPT TO)"
     );
+    let yes = [Mail, Say("250 queued as 4XyZ for <jo@example.com>\r\n")];
+    let (outcome, _) = send(Security::None, script(&[&HELLO, &ENVELOPE, &yes])).await;
+    assert_eq!(
+        outcome.detail(),
+        "250 queued as 4XyZ for <j***@example.com>"
+    );
 }
 
 async fn signed_in(security: Security, script: Vec<Act>) -> Outcome {
