@@ -73,11 +73,14 @@ fn finished(base: &str) -> openapi::OpenApi {
         }
     }
     for (path, item) in &mut document.paths.paths {
-        let operations = [&mut item.get, &mut item.post, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
+        let reads = item.get.as_mut().map(|it| (it, false));
+        let writes = [&mut item.post, &mut item.delete];
+        let writes = writes.into_iter().flatten().map(|it| (it, true));
+        for (operation, with_body) in reads.into_iter().chain(writes) {
             if path.starts_with("/v1/") {
                 add(operation, OF_ALL);
-                if operation.request_body.is_some() {
+                // those that need none read it, too: what is given and not understood is refused
+                if with_body {
                     add(operation, OF_BODIES);
                 }
             }
@@ -113,7 +116,7 @@ const OF_ALL: Problems = &[
     ),
 ];
 
-/// The answers that every call with a body may give besides.
+/// The answers that every call that reads a body may give besides.
 const OF_BODIES: Problems = &[
     ("400", "`malformed_json`: the body is not one JSON object."),
     ("413", "`payload_too_large`: more than 1 MiB."),

@@ -1,5 +1,6 @@
 //! What is answered and taken, against the OpenAPI document.
 
+use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -100,12 +101,22 @@ async fn every_problem_of_a_body_is_documented() {
         .json();
     let id = created["id"].as_str().unwrap();
     for (path, item) in document.0["paths"].as_object().unwrap() {
-        if item["post"].get("requestBody").is_none() || !path.starts_with("/v1/") {
+        let method = match (item.get("post"), item.get("delete")) {
+            (Some(_), _) => Method::POST,
+            (None, Some(_)) => Method::DELETE,
+            (None, None) => continue,
+        };
+        if !path.starts_with("/v1/") {
             continue;
         }
-        let call = format!("{}/post", path.replace('/', "~1"));
+        let word = method.as_str().to_lowercase();
+        let call = format!("{}/{word}", path.replace('/', "~1"));
         let url = path.replace("{id}", id);
-        let asked = || TestRequest::post().uri(&url).insert_header(key.clone());
+        let asked = || {
+            TestRequest::with_uri(&url)
+                .method(method.clone())
+                .insert_header(key.clone())
+        };
         let json = ("Content-Type", "application/json");
         for (status, request) in [
             (400, asked().insert_header(json).set_payload("{")),
