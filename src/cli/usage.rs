@@ -42,6 +42,8 @@ fn line(error: &Error, command: &Command, args: &[String]) -> String {
         let text = lines.join(" ");
         text.strip_prefix("error: ").unwrap_or(&text).to_owned()
     };
+    // an argument is echoed, and may hold what a terminal obeys
+    let wrong = wrong.replace(char::is_control, " ");
     format!("paylink: {wrong}; see {path} --help")
 }
 
@@ -94,8 +96,8 @@ mod tests {
                 "; see paylink keys create --help",
             ),
             (
-                &["paylink", "keys", "revoke", "a\nb"],
-                "'a b'",
+                &["paylink", "keys", "revoke", "a\n\u{1b}b"],
+                "'a ",
                 "; see paylink keys revoke --help",
             ),
             (
@@ -109,7 +111,8 @@ mod tests {
             assert!(line.starts_with("paylink: "), "{line}");
             assert!(line.contains(holds), "{line}");
             assert!(line.ends_with(end), "{line}");
-            assert!(!line.contains('\n') && !line.contains("error:"), "{line}");
+            assert!(!line.contains(char::is_control), "{line}");
+            assert!(!line.contains("error:"), "{line}");
         }
     }
 }
