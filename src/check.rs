@@ -13,7 +13,7 @@ use crate::klarna::{Klarna, KlarnaError, Opened};
 use crate::link::{Actor, Defaults, LineKind, Link, LinkId, Request, Tree};
 use crate::random::Random;
 use crate::secret::Vault;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// What was seen, or what is missing.
 pub type Seen = Result<String, String>;
@@ -21,16 +21,33 @@ pub type Seen = Result<String, String>;
 /// An order that nobody has: reading it tells whether the credentials are taken.
 const NOBODYS: &str = "00000000-0000-4000-8000-000000000000";
 
-/// The database answers, and its schema is this program's.
+/// Said of a database that another secret has sealed.
+pub const FOREIGN_SECRET: &str = "the database was written under another PAYLINK_SECRET: give that one back (with SQLite, the key file beside the database); without it the personal data in it cannot be read";
+
+/// Whether the database was written under this secret: under another one, what is stored would not
+/// open, and what is added would open for nobody else.
+///
+/// # Errors
+/// Where it cannot be read.
+pub async fn same_secret(store: &Store) -> Result<bool, StoreError> {
+    // the method alone is not general over a transaction's lifetime
+    #[allow(clippy::redundant_closure_for_method_calls)]
+    store.read(|tx| tx.is_of_this_secret()).await
+}
+
+/// The database answers, its secret is ours, and its schema is this program's.
 pub async fn database(store: &Store) -> Seen {
     let current = store
         .is_migrated()
         .await
         .map_err(|error| format!("{error}; is DATABASE_URL right?"))?;
-    if current {
-        Ok("answers, schema up to date".into())
-    } else {
-        Err("answers, but its schema is not up to date; run: paylink migrate".into())
+    if !current {
+        return Err("answers, but its schema is not up to date; run: paylink migrate".into());
+    }
+    match same_secret(store).await {
+        Ok(true) => Ok("answers, schema up to date".into()),
+        Ok(false) => Err(FOREIGN_SECRET.into()),
+        Err(error) => Err(format!("{error}; is it a database of paylink's?")),
     }
 }
 

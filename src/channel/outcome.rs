@@ -1,5 +1,7 @@
 //! What became of one attempt to send one message.
 
+use std::time::Duration;
+
 use crate::link::{Reason, ReasonCode};
 
 /// The end of one attempt. Only [`Outcome::Unknown`] leaves open whether the message left.
@@ -24,6 +26,8 @@ pub enum Outcome {
         reason: Reason,
         /// The connection failed before the body: worth another try within seconds.
         connection: bool,
+        /// The other side named a time before which it wants no other try (`Retry-After`).
+        wait: Option<Duration>,
     },
     /// Nobody can tell whether it left (`failure-model.md` R3, R4).
     Unknown {
@@ -55,9 +59,14 @@ impl Outcome {
         Outcome::Refused(reason(code, detail))
     }
     pub(super) fn later(code: ReasonCode, detail: impl AsRef<str>) -> Self {
+        Self::after(None, code, detail)
+    }
+    /// As [`Outcome::later`], not before `wait` has passed.
+    pub(super) fn after(wait: Option<Duration>, code: ReasonCode, detail: impl AsRef<str>) -> Self {
         Outcome::Later {
             reason: reason(code, detail),
             connection: false,
+            wait,
         }
     }
     /// The connection failed before anything of the message was written. The closed set of codes
@@ -66,6 +75,7 @@ impl Outcome {
         Outcome::Later {
             reason: reason(ReasonCode::Rejected, detail),
             connection: true,
+            wait: None,
         }
     }
     pub(super) fn unknown(detail: impl AsRef<str>) -> Self {

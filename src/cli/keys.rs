@@ -81,6 +81,7 @@ async fn create(base: &Base, new: NewKey, now: Timestamp) -> Result<(), Failure>
         .migrate_if_empty()
         .await
         .map_err(|error| Failure::failed("the empty database could not be prepared", &error))?;
+    serve::same_secret(&store).await?;
     let (key, secret) = ApiKey::mint(new, &vault, now, &Random::os());
     store
         .write(move |tx| tx.insert_key(&key))

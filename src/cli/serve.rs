@@ -14,6 +14,7 @@ use super::out::{note, say};
 use super::{Failure, environment, log};
 use crate::channel::mail::{MailSettings, Mailer, Security, Server};
 use crate::channel::sms::{HttpGateway, HttpSettings, LogGateway, SmsGateway};
+use crate::check;
 use crate::clock::Clock;
 use crate::config::{self, Base, Config};
 use crate::flow::{self, House, Parts};
@@ -152,6 +153,15 @@ pub(super) async fn open_store(
         })
 }
 
+/// Refuses a database that another secret has sealed, before a row is added to it.
+pub(super) async fn same_secret(store: &Store) -> Result<(), Failure> {
+    match check::same_secret(store).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::Usage(vec![check::FOREIGN_SECRET.into()])),
+        Err(error) => Err(Failure::failed("the database cannot be read", &error)),
+    }
+}
+
 pub(super) async fn house(
     config: &Config,
     clock: Clock,
@@ -191,6 +201,7 @@ pub(super) async fn house(
         })?;
         tracing::info!("{migrated}");
     }
+    same_secret(&store).await?;
     let lease = store.lease();
     if serves {
         let ours = lease.clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::idempotency::{self, Answer, Key};
+use super::idempotency::{self, Answer, Key, Made};
 use super::pen::Pen;
 use super::{House, Refusal, after, disable, open};
 use crate::access::Caller;
@@ -58,10 +58,23 @@ pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Crea
     let id = link.id;
     let work = open::open(house.clone(), claim, link, key.clone());
     let outcome = house.patiently(work).await;
-    if let Some(Err(refusal)) = outcome {
+    match outcome {
+        // as the commit that made it payable had it, which spares the hot path a read: a message
+        // may have left since, and the caller could not tell that from an answer on its way
+        Some(Ok(Some((link, deliveries)))) => {
+            return Ok(Created {
+                link,
+                deliveries,
+                answer: Answer::Done,
+                replayed: false,
+            });
+        }
         // The acceptance is durable and the job's lease is still ours: the worker takes it up
         // again, the caller learns that his sale is kept.
-        tracing::warn!(link = %id, error = &refusal as &dyn std::error::Error, "opening the link could not be written down");
+        Some(Err(refusal)) => {
+            tracing::warn!(link = %id, error = &refusal as &dyn std::error::Error, "opening the link could not be written down");
+        }
+        Some(Ok(None)) | None => {}
     }
     answer(house, id, key).await
 }
@@ -75,12 +88,10 @@ async fn answer(house: &House, id: LinkId, key: Option<Key>) -> Result<Created, 
         Stage::Creating { .. } => Answer::Accepted,
         _ => Answer::Done,
     };
-    if answer == Answer::Accepted
-        && let Some(key) = key
-    {
+    if answer == Answer::Accepted && key.is_some() {
         house
             .store
-            .write(move |tx| tx.settle_idempotency(&key.scope, &key.key, answer.as_str()))
+            .write(move |tx| idempotency::settle(tx, key.as_ref(), answer))
             .await?;
     }
     Ok(Created {
@@ -100,7 +111,8 @@ fn failed(link: &Link, why: &crate::link::Failure) -> Refusal {
     }
 }
 
-fn whole(tx: &mut Tx, id: LinkId) -> Result<(Link, Vec<Delivery>), Refusal> {
+/// A link with its deliveries, as they are now.
+pub(super) fn whole(tx: &mut Tx, id: LinkId) -> Result<(Link, Vec<Delivery>), Refusal> {
     let link = tx.link(id)?.ok_or(Refusal::NotFound)?;
     let deliveries = tx.deliveries(id)?;
     Ok((link, deliveries))
@@ -141,7 +153,7 @@ async fn replay(house: &House, kept: &Kept) -> Result<Created, Refusal> {
 async fn replace(house: &House, acceptance: &Acceptance) -> Result<(), Refusal> {
     for id in make_room(house, acceptance, Vec::new()).await? {
         let by = acceptance.caller.actor;
-        disable::make_way(house, id, by, Closing::Replaced).await?;
+        disable::make_way(house, id, by, Closing::Replaced, None).await?;
     }
     Ok(())
 }
@@ -188,6 +200,8 @@ pub(super) struct Acceptance {
     key: Option<Key>,
     on_duplicate: OnDuplicate,
     renews: Option<LinkId>,
+    /// Of the link that is renewed.
+    wanted_version: Option<i64>,
     caller: Caller,
     limits: super::Limits,
     pen: Pen,
@@ -233,10 +247,19 @@ impl Acceptance {
             key,
             on_duplicate,
             renews,
+            wanted_version: None,
             caller: caller.clone(),
             limits: house.settings.limits,
             pen,
             renewal: house.pen(),
+        }
+    }
+
+    /// The same, where the link that is renewed is at this version still.
+    pub(super) fn at_version(self, wanted_version: Option<i64>) -> Self {
+        Self {
+            wanted_version,
+            ..self
         }
     }
 
@@ -246,27 +269,18 @@ impl Acceptance {
         }
         let (mut link, mut pen) = (self.link.clone(), self.pen);
         let now = pen.at;
-        if let Some(key) = &self.key {
-            // first of all writes, and unique: of parallel requests with one key the others wait
-            // here until the first is committed, and never meet its link as a stranger's
-            tx.insert_idempotency(&Kept {
-                scope: key.scope.clone(),
-                key: key.key.clone(),
-                fingerprint: key.fingerprint,
-                link: Some(link.id),
-                answer: None,
-                resource: None,
-                at: now,
-            })
-            .map_err(|error| {
-                let refusal = Refusal::from(error);
-                if refusal.is_taken(Constraint::Idempotency) {
-                    Refusal::IdempotencyInProgress
-                } else {
-                    refusal
-                }
-            })?;
-        }
+        // first of all writes: a parallel request with the same key never meets our link as a
+        // stranger's
+        let made = Made {
+            link: link.id,
+            resource: None,
+            answer: None,
+        };
+        idempotency::keep(tx, self.key.as_ref(), made, now)?;
+        let renewed = match self.renews {
+            Some(old) => Some(self.locked(tx, old)?),
+            None => None,
+        };
         self.weigh(tx, &[])?;
         let exclusive = self.on_duplicate != OnDuplicate::Allow;
         tx.insert_link(&link, &self.token_hash, exclusive)
@@ -294,14 +308,23 @@ impl Acceptance {
             },
             &self.lease,
         )?;
-        if let Some(old) = self.renews {
+        if let Some(old) = renewed {
             self.mark_renewed(tx, old)?;
         }
         Ok(Accepted::Now(Box::new(link), claim))
     }
 
-    fn mark_renewed(&self, tx: &mut Tx, old: LinkId) -> Result<(), Refusal> {
-        let mut old = tx.touch(old)?.ok_or(Refusal::NotFound)?;
+    /// The link that is renewed, under its lock and at the version that is wanted.
+    fn locked(&self, tx: &mut Tx, old: LinkId) -> Result<Link, Refusal> {
+        let old = tx.touch(old)?.ok_or(Refusal::NotFound)?;
+        // touch has counted this change already
+        match self.wanted_version {
+            Some(wanted) if wanted != old.version - 1 => Err(Refusal::VersionMismatch),
+            _ => Ok(old),
+        }
+    }
+
+    fn mark_renewed(&self, tx: &mut Tx, mut old: Link) -> Result<(), Refusal> {
         let mut pen = self.renewal;
         old.renewed_by = Some(self.link.id);
         old.updated_at = pen.at;

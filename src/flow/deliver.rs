@@ -2,6 +2,8 @@
 //! byte; what it came to is committed afterwards; an attempt without a result is evidence that
 //! the message may have left (failure-model R1, R3, R4).
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{House, MailUnknown, Refusal, after, nth_wait};
@@ -204,6 +206,7 @@ async fn send(house: &House, link: &Link, delivery: &Delivery, message: Message)
                 detail: "the channel is no longer configured".into(),
             },
             connection: false,
+            wait: None,
         },
     }
 }
@@ -297,8 +300,12 @@ fn judge(house: &House, link: &Link, delivery: &mut Delivery, outcome: Outcome) 
             delivery.reason = Some(reason);
             Next::Over(EventKind::DeliveryFailed)
         }
-        Outcome::Later { reason, connection } => {
-            let due = after(now, wait(house, delivery, connection));
+        Outcome::Later {
+            reason,
+            connection,
+            wait,
+        } => {
+            let due = after(now, back_off(house, delivery, connection, wait));
             if link.expires_at().is_some_and(|end| due >= end) {
                 delivery.status = DeliveryStatus::Failed;
                 delivery.reason = Some(Reason {
@@ -343,16 +350,52 @@ fn repeat_under_same_key(house: &House, delivery: &Delivery, now: Timestamp) -> 
     }
 }
 
-fn wait(house: &House, delivery: &Delivery, connection: bool) -> SignedDuration {
+fn back_off(
+    house: &House,
+    delivery: &Delivery,
+    connection: bool,
+    asked: Option<Duration>,
+) -> SignedDuration {
     let tries = i64::from(delivery.attempts) - 1;
-    let plain = match delivery.to.channel() {
-        Channel::Sms => nth_wait(SMS_WAITS, tries),
-        Channel::Email if connection && tries < 3 => nth_wait(MAIL_QUICK, tries),
-        Channel::Email if connection => nth_wait(MAIL_WAITS, tries - 3),
-        Channel::Email => nth_wait(MAIL_WAITS, tries),
-    };
+    let plain = wait(delivery.to.channel(), tries, connection, asked);
     // up to 10 % more, so that a mail server that was away is not met by all at once
     let millis = u64::try_from(plain.as_millis()).unwrap_or(0) / 10;
     let jitter = i64::try_from(house.random.below(millis + 1)).unwrap_or(0);
     plain + SignedDuration::from_millis(jitter)
+}
+
+/// The wait after `tries` earlier ones of its kind. What a gateway asked for lengthens it, up to
+/// the schedule's own longest (failure-model, SMS: 5 s … 5 min).
+fn wait(channel: Channel, tries: i64, connection: bool, asked: Option<Duration>) -> SignedDuration {
+    match channel {
+        Channel::Sms => {
+            let most = nth_wait(SMS_WAITS, i64::MAX);
+            // longer than can be counted is longer than that too
+            let asked = asked.map(|it| SignedDuration::try_from(it).unwrap_or(most));
+            let asked = asked.unwrap_or(SignedDuration::ZERO).min(most);
+            nth_wait(SMS_WAITS, tries).max(asked)
+        }
+        Channel::Email if connection && tries < 3 => nth_wait(MAIL_QUICK, tries),
+        Channel::Email if connection => nth_wait(MAIL_WAITS, tries - 3),
+        Channel::Email => nth_wait(MAIL_WAITS, tries),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_may_ask_for_a_longer_wait_of_up_to_five_minutes() {
+        let sms = |tries, asked: Option<u64>| {
+            wait(Channel::Sms, tries, false, asked.map(Duration::from_secs)).as_secs()
+        };
+        assert_eq!(sms(0, None), 5);
+        assert_eq!(sms(0, Some(42)), 42);
+        assert_eq!(sms(0, Some(1)), 5);
+        assert_eq!(sms(5, Some(42)), 160);
+        assert_eq!(sms(0, Some(3_600)), 300);
+        assert_eq!(sms(0, Some(u64::MAX)), 300);
+        assert_eq!(sms(99, None), 300);
+    }
 }

@@ -4,13 +4,15 @@
 
 use jiff::SignedDuration;
 
-use super::idempotency::{self, Key};
+use super::idempotency::{self, Answer, Key, Made};
 use super::observe::{self, Proof};
-use super::{House, Refusal, after, nth_wait, sees, send};
+use super::{House, Refusal, after, create, nth_wait, sees};
 use crate::access::Caller;
 use crate::klarna::KlarnaError;
-use crate::link::{Actor, Closing, DisableRequest, EventKind, Link, LinkId, Pair, Stage, Status};
-use crate::store::{Claim, Job, JobKind, Lease, Tx};
+use crate::link::{
+    Actor, Closing, Delivery, DisableRequest, EventKind, Link, LinkId, Pair, Stage, Status,
+};
+use crate::store::{Claim, Job, JobKind, Kept, Lease, Tx};
 
 /// Waits between tries, seconds; the last one repeats until Klarna answers.
 const WAITS: &[i64] = &[2, 5, 15, 30, 60];
@@ -21,6 +23,10 @@ pub struct Disabled {
     /// The link as it is now: closed, or `disabling` where Klarna did not answer yet and the
     /// buyer may still be able to pay.
     pub link: Link,
+    /// Its deliveries.
+    pub deliveries: Vec<Delivery>,
+    /// The kind of the first answer: closed, or accepted because Klarna did not answer yet.
+    pub answer: Answer,
     /// The same request was answered before.
     pub replayed: bool,
 }
@@ -37,7 +43,7 @@ struct Wish {
 /// Closes a link.
 ///
 /// # Errors
-/// `AlreadyCompleted` where the buyer was first.
+/// `AlreadyCompleted` where the buyer was first; `Replayed` with it where that was answered before.
 pub async fn disable(
     house: &House,
     caller: &Caller,
@@ -52,30 +58,99 @@ pub async fn disable(
         by: caller.actor,
         wanted_version,
     };
-    let (link, replayed) = close(house, Some(caller), id, wish, key).await?;
+    match close(house, Some(caller), id, wish, key.clone()).await? {
+        Closed::Before(kept) => replay(house, caller, &kept).await,
+        Closed::Now => first(house, id, key).await,
+    }
+}
+
+/// The first answer, and that it was given so: one transaction, so that a repeat is told the same
+/// kind whatever becomes of the link meanwhile.
+async fn first(house: &House, id: LinkId, key: Option<Key>) -> Result<Disabled, Refusal> {
+    let keyed = key.is_some();
+    let told = move |tx: &mut Tx| {
+        let (link, deliveries) = create::whole(tx, id)?;
+        let answer = answer_of(&link);
+        idempotency::settle(tx, key.as_ref(), answer)?;
+        Ok::<_, Refusal>((link, deliveries, answer))
+    };
+    let (link, deliveries, answer) = if keyed {
+        house.store.write(told).await?
+    } else {
+        house.store.read(told).await?
+    };
+    match answer {
+        Answer::Refused => Err(Refusal::AlreadyCompleted(Box::new(link))),
+        Answer::Done | Answer::Accepted => Ok(Disabled {
+            link,
+            deliveries,
+            answer,
+            replayed: false,
+        }),
+    }
+}
+
+fn answer_of(link: &Link) -> Answer {
     match link.stage.status() {
-        Status::Completed => Err(Refusal::AlreadyCompleted(Box::new(link))),
-        _ => Ok(Disabled { link, replayed }),
+        Status::Completed => Answer::Refused,
+        Status::Creating | Status::Open | Status::Disabling => Answer::Accepted,
+        Status::Disabled | Status::Cancelled | Status::Expired | Status::Failed => Answer::Done,
+    }
+}
+
+/// A repeat: the link as it is now, the first answer's kind (`contract.md`, Idempotency).
+async fn replay(house: &House, caller: &Caller, kept: &Kept) -> Result<Disabled, Refusal> {
+    let id = kept.link.ok_or(Refusal::NotFound)?;
+    let ((link, deliveries), at_work) = house
+        .store
+        .read(move |tx| {
+            let at_work = tx.in_flight(JobKind::Disable, &id.to_string())?;
+            Ok::<_, Refusal>((create::whole(tx, id)?, at_work))
+        })
+        .await?;
+    if !sees(caller, &link) {
+        return Err(Refusal::NotFound);
+    }
+    let answer = match kept.answer.as_deref().and_then(Answer::from_word) {
+        Some(answer) => answer,
+        // the first request never answered: it is still at work, or its process died
+        None if at_work => return Err(Refusal::IdempotencyInProgress),
+        None => answer_of(&link),
+    };
+    match answer {
+        Answer::Refused => Err(Refusal::Replayed(Box::new(Refusal::AlreadyCompleted(
+            Box::new(link),
+        )))),
+        Answer::Done | Answer::Accepted => Ok(Disabled {
+            link,
+            deliveries,
+            answer,
+            replayed: true,
+        }),
     }
 }
 
 /// Closes the link whose place a new one takes.
 ///
 /// # Errors
-/// `AlreadyCompleted` where it is paid; `Busy` where Klarna did not answer (the closing goes on).
+/// `AlreadyCompleted` where it is paid; `Busy` where Klarna did not answer (the closing goes on);
+/// `VersionMismatch`.
 pub(super) async fn make_way(
     house: &House,
     id: LinkId,
     by: Actor,
     why: Closing,
+    wanted_version: Option<i64>,
 ) -> Result<(), Refusal> {
     let wish = Wish {
         why,
         note: None,
         by,
-        wanted_version: None,
+        wanted_version,
     };
-    let (link, _) = close(house, None, id, wish, None).await?;
+    close(house, None, id, wish, None).await?;
+    let link = house.store.read(move |tx| tx.link(id)).await?;
+    let link = link.ok_or(Refusal::NotFound)?;
     match link.stage.status() {
         Status::Completed => Err(Refusal::AlreadyCompleted(Box::new(link))),
         Status::Creating | Status::Open | Status::Disabling => Err(Refusal::Busy),
@@ -83,10 +158,20 @@ pub(super) async fn make_way(
     }
 }
 
+/// What a wish came to.
+enum Closed {
+    /// The key was here before.
+    Before(Box<Kept>),
+    /// Whatever could be done within the caller's patience is done.
+    Now,
+}
+
 /// What the first transaction decided.
 enum Begun {
+    /// The key was here before.
+    Before(Box<Kept>),
     /// Nothing more is to be asked of Klarna now.
-    As(Box<Link>, bool),
+    Over,
     /// Klarna is to be asked, under this claim.
     Ask(Box<Link>, Claim),
 }
@@ -97,25 +182,30 @@ async fn close(
     id: LinkId,
     wish: Wish,
     key: Option<Key>,
-) -> Result<(Link, bool), Refusal> {
+) -> Result<Closed, Refusal> {
     let (caller, pen, lease) = (caller.cloned(), house.pen(), house.lease.clone());
     let begun = house
         .store
         .write(move |tx| {
-            let replayed = idempotency::recall(tx, key.as_ref())?.is_some();
+            if let Some(kept) = idempotency::recall(tx, key.as_ref())? {
+                return Ok(Begun::Before(Box::new(kept)));
+            }
             let link = tx
                 .link(id)?
                 .filter(|link| caller.as_ref().is_none_or(|caller| sees(caller, link)))
                 .ok_or(Refusal::NotFound)?;
-            if replayed {
-                return Ok(Begun::As(Box::new(link), true));
-            }
-            send::keep(tx, key.as_ref(), id, None, pen.at)?;
-            begin(tx, link, &wish, &lease, pen)
+            let made = Made {
+                link: id,
+                resource: None,
+                answer: None,
+            };
+            idempotency::keep(tx, key.as_ref(), made, pen.at)?;
+            begin(tx, &link, &wish, &lease, pen)
         })
         .await?;
     let (link, claim) = match begun {
-        Begun::As(link, replayed) => return Ok((*link, replayed)),
+        Begun::Before(kept) => return Ok(Closed::Before(kept)),
+        Begun::Over => return Ok(Closed::Now),
         Begun::Ask(link, claim) => (*link, claim),
     };
     let worker = house.clone();
@@ -125,13 +215,12 @@ async fn close(
     if let Some(Err(refusal)) = asked {
         tracing::warn!(link = %id, error = &refusal as &dyn std::error::Error, "a disable goes on in the background");
     }
-    let link = house.store.read(move |tx| tx.link(id)).await?;
-    Ok((link.ok_or(Refusal::NotFound)?, false))
+    Ok(Closed::Now)
 }
 
 fn begin(
     tx: &mut Tx,
-    link: Link,
+    link: &Link,
     wish: &Wish,
     lease: &Lease,
     mut pen: super::pen::Pen,
@@ -149,9 +238,16 @@ fn begin(
         | Status::Cancelled
         | Status::Disabled
         | Status::Expired
-        | Status::Failed => return Ok(Begun::As(Box::new(link), false)),
+        | Status::Failed => return Ok(Begun::Over),
     }
     let mut link = tx.touch(link.id)?.ok_or(Refusal::NotFound)?;
+    // another may have changed it between the read and the lock; touch has counted this change
+    if wish
+        .wanted_version
+        .is_some_and(|wanted| wanted != link.version - 1)
+    {
+        return Err(Refusal::VersionMismatch);
+    }
     link.updated_at = pen.at;
     link.stage = link.stage.disabling(wish.why, wish.by, pen.at)?;
     link.closing_reason = Some(wish.why);
@@ -166,7 +262,7 @@ fn begin(
             pen.tell(tx, &mut link, EventKind::LinkDisabled, None)?;
         }
         tx.save(&link)?;
-        return Ok(Begun::As(Box::new(link), false));
+        return Ok(Begun::Over);
     }
     tx.save(&link)?;
     let claim = tx.enqueue_leased(

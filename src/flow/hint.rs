@@ -23,12 +23,52 @@ pub enum Hint {
     Notification,
 }
 
+/// The ids that Klarna filled into the address it called or sent the buyer to. The token alone
+/// names the link; what these say is compared and no more (`contract.md`, Merchant URLs).
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// A payment session.
+    pub session: Option<String>,
+    /// An order.
+    pub order: Option<String>,
+}
+
+impl Named {
+    /// Tells the operator of ids that are not the link's. Not the ids: whoever called chose them.
+    fn compare(&self, link: &Link, door: &str) {
+        let foreign = self.foreign(link);
+        if !foreign.is_empty() {
+            tracing::warn!(
+                link = %link.id, door, foreign = foreign.join(" and "),
+                "a call named what is not this link's; that is ignored"
+            );
+        }
+    }
+
+    /// Which ids are not the link's: none where it has no pair that they could be of.
+    fn foreign(&self, link: &Link) -> Vec<&'static str> {
+        let Some(pair) = link.stage.pair() else {
+            return Vec::new();
+        };
+        let differs =
+            |named: &Option<String>, ours: &str| named.as_ref().is_some_and(|it| it != ours);
+        [
+            ("session", differs(&self.session, &pair.session)),
+            ("order", differs(&self.order, &pair.order)),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+    }
+}
+
 /// Makes the read that the hint asks for come soon. Durable when this answers.
 ///
 /// # Errors
 /// `NotFound` where no link has this token.
-pub async fn hint(house: &House, token: &str, hint: Hint) -> Result<(), Refusal> {
+pub async fn hint(house: &House, token: &str, hint: Hint, named: &Named) -> Result<(), Refusal> {
     let link = by_token(house, token).await?;
+    named.compare(&link, hint.word());
     let now = house.clock.now();
     let kind = match (link.stage.status(), hint) {
         (Status::Completed, Hint::Push | Hint::Notification) => JobKind::Settle,
@@ -68,8 +108,9 @@ impl Hint {
 ///
 /// # Errors
 /// `NotFound` where no link has this token.
-pub async fn returning(house: &House, token: &str) -> Result<Link, Refusal> {
+pub async fn returning(house: &House, token: &str, named: &Named) -> Result<Link, Refusal> {
     let link = by_token(house, token).await?;
+    named.compare(&link, "return");
     let id = link.id;
     let fresh = link
         .klarna
@@ -117,4 +158,25 @@ async fn by_token(house: &House, token: &str) -> Result<Link, Refusal> {
         })
         .await?;
     link.ok_or(Refusal::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_another_link_are_seen() {
+        let link = super::super::tests::link(jiff::Timestamp::UNIX_EPOCH);
+        let named = |session: Option<&str>, order: Option<&str>| {
+            let named = Named {
+                session: session.map(str::to_owned),
+                order: order.map(str::to_owned),
+            };
+            named.foreign(&link)
+        };
+        assert!(named(None, None).is_empty());
+        assert!(named(Some("session"), Some("order")).is_empty());
+        assert_eq!(named(Some("another"), Some("order")), ["session"]);
+        assert_eq!(named(Some("another"), Some("{x}")), ["session", "order"]);
+    }
 }

@@ -1,8 +1,11 @@
 //! One request, one effect: what a key's first request came to is kept with the effect itself,
 //! in the same transaction (`contract.md`, Idempotency).
 
+use jiff::Timestamp;
+
 use super::Refusal;
-use crate::store::{Kept, Tx};
+use crate::link::LinkId;
+use crate::store::{Constraint, Kept, Tx};
 
 /// An idempotency key with the scope that owns it and the fingerprint of its body.
 #[derive(Clone, Debug)]
@@ -22,7 +25,7 @@ pub enum Answer {
     Done,
     /// Accepted: it goes on by itself.
     Accepted,
-    /// Klarna refused.
+    /// Refused for good: by Klarna, or because the buyer was first.
     Refused,
 }
 
@@ -57,4 +60,52 @@ impl Key {
 /// Recalls an optional key.
 pub(super) fn recall(tx: &mut Tx, key: Option<&Key>) -> Result<Option<Kept>, Refusal> {
     key.map_or(Ok(None), |key| key.recall(tx))
+}
+
+/// What a key's first request made.
+pub(super) struct Made {
+    pub link: LinkId,
+    /// What else, by its id.
+    pub resource: Option<String>,
+    /// How it was answered; absent while nobody knows yet.
+    pub answer: Option<Answer>,
+}
+
+/// Keeps what a key's first request made. Unique: of parallel requests with one key the others
+/// wait here until the first is committed.
+///
+/// # Errors
+/// `IdempotencyInProgress` where another request came first.
+pub(super) fn keep(
+    tx: &mut Tx,
+    key: Option<&Key>,
+    made: Made,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let Some(key) = key else { return Ok(()) };
+    tx.insert_idempotency(&Kept {
+        scope: key.scope.clone(),
+        key: key.key.clone(),
+        fingerprint: key.fingerprint,
+        link: Some(made.link),
+        answer: made.answer.map(|answer| answer.as_str().into()),
+        resource: made.resource,
+        at: now,
+    })
+    .map_err(|error| {
+        let refusal = Refusal::from(error);
+        if refusal.is_taken(Constraint::Idempotency) {
+            Refusal::IdempotencyInProgress
+        } else {
+            refusal
+        }
+    })
+}
+
+/// Keeps how a key's first request was answered; what is kept already stands.
+pub(super) fn settle(tx: &mut Tx, key: Option<&Key>, answer: Answer) -> Result<(), Refusal> {
+    if let Some(key) = key {
+        tx.settle_idempotency(&key.scope, &key.key, answer.as_str())?;
+    }
+    Ok(())
 }

@@ -46,7 +46,7 @@ use crate::templates::Templates;
 
 pub use create::{Created, create};
 pub use disable::{Disabled, disable};
-pub use hint::{Hint, Verdict, hint, returning, validate};
+pub use hint::{Hint, Named, Verdict, hint, returning, validate};
 pub use idempotency::{Answer, Key};
 pub use limits::Limits;
 pub use observe::refresh;

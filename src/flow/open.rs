@@ -4,11 +4,13 @@
 
 use jiff::SignedDuration;
 
-use super::idempotency::{Answer, Key};
+use super::idempotency::{Answer, Key, settle};
 use super::pen::Pen;
 use super::{House, Refusal, after, nth_wait};
 use crate::klarna::{KlarnaError, Opened};
-use crate::link::{DeliveryStatus, EventKind, Failure, FailureCode, Link, LinkId, Stage, Status};
+use crate::link::{
+    Delivery, DeliveryStatus, EventKind, Failure, FailureCode, Link, LinkId, Stage, Status,
+};
 use crate::store::{Claim, Job, JobKind, Tx};
 
 /// Waits between tries, seconds; the last one repeats.
@@ -37,30 +39,35 @@ enum Tried {
     Never(Failure),
 }
 
+/// A link that became payable, and its messages, as the commit that made it so had them.
+pub(super) type Payable = (Link, Vec<Delivery>);
+
 /// Opens a link under a claim that was born with it. `key` is the idempotency key of the request
-/// that waits for the answer.
+/// that waits for the answer. `None`: the link is not payable by this.
 pub(super) async fn open(
     house: House,
     claim: Claim,
     link: Link,
     key: Option<Key>,
-) -> Result<(), Refusal> {
+) -> Result<Option<Payable>, Refusal> {
     let Stage::Creating { pairs_tried } = link.stage else {
-        return give_way(&house, claim, link.id).await;
+        give_way(&house, claim, link.id).await?;
+        return Ok(None);
     };
     let number = pairs_tried.saturating_add(1);
     match make_pair(&house, &link, number).await {
-        Tried::Opened(opened) => opened_now(&house, claim, link.id, *opened, key).await,
-        Tried::Never(why) => never(&house, claim, link.id, why, key).await,
-        tried => later(&house, claim, &link, number, tried, key).await,
+        Tried::Opened(opened) => return opened_now(&house, claim, link.id, *opened, key).await,
+        Tried::Never(why) => never(&house, claim, link.id, why, key).await?,
+        tried => later(&house, claim, &link, number, tried, key).await?,
     }
+    Ok(None)
 }
 
 /// The worker's entry: the link as it is now.
 pub(super) async fn resume(house: &House, claim: Claim) -> Result<(), Refusal> {
     let id = claim.job.link;
     match house.store.read(move |tx| tx.link(id)).await? {
-        Some(link) => open(house.clone(), claim, link, None).await,
+        Some(link) => open(house.clone(), claim, link, None).await.map(drop),
         None => house.finish(claim).await,
     }
 }
@@ -149,7 +156,7 @@ async fn opened_now(
     id: LinkId,
     opened: Opened,
     key: Option<Key>,
-) -> Result<(), Refusal> {
+) -> Result<Option<Payable>, Refusal> {
     let pen = house.pen();
     let (pair, until) = (opened.pair, opened.until);
     let ours = pair.clone();
@@ -157,7 +164,7 @@ async fn opened_now(
         .store
         .write(move |tx| {
             if !tx.done(&claim)? {
-                return Ok(false);
+                return Ok(None);
             }
             let mut pen = pen;
             let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
@@ -170,26 +177,27 @@ async fn opened_now(
                     link.klarna.verified_at = Some(pen.at);
                     pen.tell(tx, &mut link, EventKind::LinkPayable, None)?;
                     let now = pen.at;
-                    release_messages(tx, &link, now)?;
+                    let deliveries = tx.deliveries(id)?;
+                    release_messages(tx, &deliveries, now)?;
                     follow(tx, &link, now)?;
                     settle(tx, key.as_ref(), Answer::Done)?;
                     tx.save(&link)?;
-                    Ok::<_, Refusal>(true)
+                    Ok::<_, Refusal>(Some((link, deliveries)))
                 }
                 // disabled while Klarna was asked: nobody was shown this pair
                 Status::Disabling => {
                     close_unseen(tx, &mut link, &mut pen)?;
                     settle(tx, key.as_ref(), Answer::Done)?;
-                    Ok(false)
+                    Ok(None)
                 }
-                _ => Ok(false),
+                _ => Ok(None),
             }
         })
         .await?;
-    if !stood {
+    if stood.is_none() {
         clean_up(house, &pair.order, &pair.session).await;
     }
-    Ok(())
+    Ok(stood)
 }
 
 /// Whoever loses the race removes its own effect; what cannot be removed expires unseen.
@@ -202,13 +210,17 @@ async fn clean_up(house: &House, order: &str, session: &str) {
     }
 }
 
-fn release_messages(tx: &mut Tx, link: &Link, now: jiff::Timestamp) -> Result<(), Refusal> {
-    for delivery in tx.deliveries(link.id)? {
+fn release_messages(
+    tx: &mut Tx,
+    deliveries: &[Delivery],
+    now: jiff::Timestamp,
+) -> Result<(), Refusal> {
+    for delivery in deliveries {
         if delivery.status == DeliveryStatus::Queued {
             tx.enqueue(&Job {
                 kind: JobKind::Deliver,
                 subject: delivery.id.to_string(),
-                link: link.id,
+                link: delivery.link,
                 due_at: now,
             })?;
         }
@@ -231,13 +243,6 @@ fn follow(tx: &mut Tx, link: &Link, now: jiff::Timestamp) -> Result<(), Refusal>
             link: link.id,
             due_at: end,
         })?;
-    }
-    Ok(())
-}
-
-fn settle(tx: &mut Tx, key: Option<&Key>, answer: Answer) -> Result<(), Refusal> {
-    if let Some(key) = key {
-        tx.settle_idempotency(&key.scope, &key.key, answer.as_str())?;
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! *Send*: one more message for a link that can still be paid.
 
-use super::idempotency::{self, Answer, Key};
+use super::idempotency::{self, Answer, Key, Made};
 use super::{House, Refusal, create, sees};
 use crate::access::Caller;
 use crate::link::{Delivery, DeliveryId, EventKind, LinkId, Send, Status};
-use crate::store::{Constraint, Job, JobKind, Kept};
+use crate::store::{Job, JobKind};
 
 /// What a send came to.
 #[derive(Debug)]
@@ -77,39 +77,16 @@ pub async fn send(
                     due_at: now,
                 })?;
             }
-            keep(tx, key.as_ref(), id, Some(delivery.id.to_string()), now)?;
+            let made = Made {
+                link: id,
+                resource: Some(delivery.id.to_string()),
+                answer: Some(Answer::Done),
+            };
+            idempotency::keep(tx, key.as_ref(), made, now)?;
             Ok(Queued {
                 delivery: delivery.clone(),
                 replayed: false,
             })
         })
         .await
-}
-
-/// Keeps what a key did, done at once.
-pub(super) fn keep(
-    tx: &mut crate::store::Tx,
-    key: Option<&Key>,
-    link: LinkId,
-    resource: Option<String>,
-    now: jiff::Timestamp,
-) -> Result<(), Refusal> {
-    let Some(key) = key else { return Ok(()) };
-    tx.insert_idempotency(&Kept {
-        scope: key.scope.clone(),
-        key: key.key.clone(),
-        fingerprint: key.fingerprint,
-        link: Some(link),
-        answer: Some(Answer::Done.as_str().into()),
-        resource,
-        at: now,
-    })
-    .map_err(|error| {
-        let refusal = Refusal::from(error);
-        if refusal.is_taken(Constraint::Idempotency) {
-            Refusal::IdempotencyInProgress
-        } else {
-            refusal
-        }
-    })
 }

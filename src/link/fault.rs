@@ -13,6 +13,9 @@ pub struct Fault {
     pub detail: String,
 }
 
+/// As many faults of one request are told; the last place may go to the news that there are more.
+pub const MOST_FAULTS: usize = 100;
+
 impl Fault {
     /// A fault at `pointer`.
     pub fn new(pointer: impl Into<String>, code: Code, detail: impl Into<String>) -> Self {

@@ -9,6 +9,7 @@ mod expiry;
 mod fault;
 pub mod grammar;
 mod ids;
+mod json_text;
 mod lines;
 pub mod mask;
 pub mod money;
@@ -32,13 +33,13 @@ use jiff::Timestamp;
 pub use contact::{Email, Phone, warm};
 pub use delivery::{Channel, Delivery, DeliveryStatus, Reason, ReasonCode, Recipient};
 pub use event::EventKind;
-pub use fault::{Code, Fault};
+pub use fault::{Code, Fault, MOST_FAULTS};
 pub use ids::{DeliveryId, EventId, KeyId, LinkId, NotAnId, OperationId, UserId};
 pub use observation::{Booking, OrderNews, PaymentNews, Reading, SessionNews};
 pub use operation::{Free, MovementRequest, Operation, OperationKind, Outcome};
 pub use payment::{Buyer, Payment, PaymentStatus};
 pub use request::{
-    Defaults, DisableRequest, OnDuplicate, RenewRequest, Request, Send, SendRequest,
+    Defaults, DisableRequest, NoRequest, OnDuplicate, RenewRequest, Request, Send, SendRequest,
 };
 pub use sale::{Address, Background, Customer, Exit, Line, LineKind, Page, Sale, UseCase};
 pub use stage::{Closing, Consumer, Failure, FailureCode, Pair, Refusal, Refused, Stage, Status};

@@ -118,6 +118,10 @@ pub struct DisableRequest {
 #[derive(Clone, Copy, Debug)]
 pub struct RenewRequest;
 
+/// The body of a call that takes none; see [`NoRequest::parse`].
+#[derive(Clone, Copy, Debug)]
+pub struct NoRequest;
+
 impl Request {
     /// Checks a body of `POST /v1/links` against every rule of `contract.md`.
     ///
@@ -177,6 +181,18 @@ impl SendRequest {
             send,
             agent: body.text("agent").map(str::to_owned),
         }))
+    }
+}
+
+impl NoRequest {
+    /// Checks that an object says nothing.
+    ///
+    /// # Errors
+    /// All faults, never none.
+    pub fn parse(body: &Tree) -> Result<(), Vec<Fault>> {
+        let mut walk = Walk::new(None, false);
+        walk.members(body, &[]);
+        walk.finish(Some(()))
     }
 }
 

@@ -2,7 +2,7 @@
 //! knows kinds and limits; what members mean together is checked by those who read them.
 
 use super::contact::{Email, Phone};
-use super::fault::{Code, Fault};
+use super::fault::{Code, Fault, MOST_FAULTS};
 use super::grammar::{BODY, Form, Kind, Member};
 use super::tree::Tree;
 use super::{place, text};
@@ -30,8 +30,11 @@ impl<'a> Walk<'a> {
 
     /// A fault where we are.
     pub(super) fn fault(&mut self, code: Code, detail: impl Into<String>) {
-        self.faults
-            .push(Fault::new(self.path.clone(), code, detail));
+        // one more than is told, so that whoever tells them knows that there are more
+        if self.faults.len() <= MOST_FAULTS {
+            self.faults
+                .push(Fault::new(self.path.clone(), code, detail));
+        }
     }
 
     /// Does `work` one step further down.

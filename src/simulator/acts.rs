@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::order::{Order, Stage};
-use super::payment::Payment;
+use super::payment::{Fraud, Payment};
 use super::session::{Session, Status};
 use super::validation::{Verdict, validate};
 use super::world::World;
@@ -162,7 +162,9 @@ fn pay(world: &World, session: &mut Session, order: &mut Order, now: Timestamp) 
     let mut body = order.body();
     fill_in(&mut body);
     let reference = reference(world);
-    let capture = option(&body, "auto_capture").then(|| world.random.uuid());
+    // nothing is captured while the fraud desk checks
+    let at_once = option(&body, "auto_capture") && order.fraud == Fraud::Accepted;
+    let capture = at_once.then(|| world.random.uuid());
     let payment = Payment::of(&body, reference.clone(), capture, now);
     let pushed = !payment.is_settled();
     order.payment = Some(payment);

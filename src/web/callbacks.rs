@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use actix_web::http::header::LOCATION;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
+use url::form_urlencoded;
 
 use super::State;
 use super::problem::{Problem, ProblemCode};
-use crate::flow::{self, Hint, Verdict};
+use crate::flow::{self, Hint, Named, Verdict};
 
 /// KCO waits 3 s for *validation* and gives up on the purchase; the contract says under 1 s.
 const VERDICT: Duration = Duration::from_millis(900);
@@ -24,6 +25,7 @@ const VERDICT: Duration = Duration::from_millis(900);
               (status = 404, description = "Unknown token.", body = super::problem::ProblemView)))]
 pub async fn called(
     state: web::Data<State>,
+    request: HttpRequest,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let (door, token) = path.into_inner();
@@ -35,7 +37,7 @@ pub async fn called(
         _ => return Err(Problem::new(ProblemCode::NotFound)),
     };
     checked(&token)?;
-    flow::hint(&state.house, &token, hint).await?;
+    flow::hint(&state.house, &token, hint, &named(&request)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -51,6 +53,20 @@ async fn validation(state: &State, token: &str) -> Result<HttpResponse, Problem>
             .insert_header((LOCATION, format!("{}/return/checkout/{token}", state.base)))
             .finish(),
     })
+}
+
+/// The ids that stand in our addresses as `sid` and `oid`. Klarna may leave one empty.
+pub(super) fn named(request: &HttpRequest) -> Named {
+    let mut named = Named::default();
+    for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
+        let place = match name.as_ref() {
+            "sid" => &mut named.session,
+            "oid" => &mut named.order,
+            _ => continue,
+        };
+        *place = Some(value.into_owned()).filter(|it| !it.is_empty());
+    }
+    named
 }
 
 /// Only what can be a token is looked up: 43 characters of base64url.

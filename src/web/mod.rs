@@ -108,6 +108,7 @@ fn open_addresses() -> Vec<route::Address> {
     vec![
         route::at("/callbacks/{door}/{token}").post(callbacks::called),
         route::at("/return/{outcome}/{token}").get(pages::returned),
+        route::at("/").get(pages::front),
         route::at("/healthz").get(probes::alive),
         route::at("/readyz").get(probes::ready),
         route::at("/metrics").get(probes::metrics),

@@ -5,7 +5,7 @@ use actix_web::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_P
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::State;
-use super::callbacks::checked;
+use super::callbacks::{checked, named};
 use super::problem::{Problem, ProblemCode};
 use crate::flow::{self, Refusal};
 use crate::link::Status;
@@ -14,6 +14,9 @@ use crate::templates::{Landing, PageFacts};
 /// What a page of ours may do: show our style sheet and pictures.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
                       frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// What the program is called.
+const NAME: &str = "paylink";
 
 /// No such address.
 pub async fn nowhere() -> Result<HttpResponse, Problem> {
@@ -43,7 +46,7 @@ pub async fn returned(
     if checked(&token).is_err() {
         return unknown(&state, &request);
     }
-    let link = match flow::returning(&state.house, &token).await {
+    let link = match flow::returning(&state.house, &token, &named(&request)).await {
         Ok(link) => link,
         Err(Refusal::NotFound) => return unknown(&state, &request),
         Err(refusal) => return Err(refusal.into()),
@@ -100,6 +103,23 @@ fn html(status: StatusCode, text: String) -> HttpResponse {
         .body(text)
 }
 
+/// The front door: what this is, and where a stranger can read on.
+pub async fn front() -> HttpResponse {
+    let version = env!("CARGO_PKG_VERSION");
+    lasting(document(
+        NAME,
+        &format!(
+            "<p>Sends Klarna payment links to buyers and tells what became of them. Version {version}.</p>\n\
+             <nav aria-label=\"Read on\">\n<ul>\n\
+             <li><a href=\"/docs/\">API documentation</a></li>\n\
+             <li><a href=\"/openapi.json\">OpenAPI document</a></li>\n\
+             <li><a href=\"/problems\">Problems and what to do about them</a></li>\n\
+             <li><a href=\"/readyz\">Health</a></li>\n\
+             </ul>\n</nav>\n"
+        ),
+    ))
+}
+
 /// The catalogue of problems.
 pub async fn problems() -> HttpResponse {
     let items: Vec<String> = ProblemCode::ALL
@@ -123,17 +143,35 @@ pub async fn problem(code: web::Path<String>) -> Result<HttpResponse, Problem> {
         "<p><code>{}</code>, HTTP status {}</p>\n<p>{}</p>\n<p><a href=\"/problems\">All problems</a></p>\n",
         code.as_str(),
         code.status().as_u16(),
-        code.advice()
+        spans(code.advice())
     );
     Ok(lasting(document(code.title(), &text)))
 }
 
+/// Our own words, `code` within them as HTML has it.
+fn spans(words: &str) -> String {
+    let mut parts = words.split('`');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    while let (Some(code), rest) = (parts.next(), parts.next()) {
+        text.push_str("<code>");
+        text.push_str(code);
+        text.push_str("</code>");
+        text.push_str(rest.unwrap_or_default());
+    }
+    text
+}
+
 /// `title` and `content` are our own words, which hold nothing to escape.
 fn document(title: &str, content: &str) -> String {
+    let about = if title == NAME {
+        NAME.to_owned()
+    } else {
+        format!("{title} · {NAME}")
+    };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title} · paylink</title>\n<link rel=\"stylesheet\" href=\"/assets/paylink.css\">\n\
+         <title>{about}</title>\n<link rel=\"stylesheet\" href=\"/assets/paylink.css\">\n\
          <main class=\"page is-bare\">\n<h1>{title}</h1>\n{content}</main>\n</html>\n"
     )
 }

@@ -13,7 +13,7 @@ use actix_web::http::header::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::link::{Fault, LinkId};
+use crate::link::{Fault, LinkId, MOST_FAULTS};
 use crate::view::{KlarnaRefusalView, LinkView};
 
 macro_rules! catalogue {
@@ -45,7 +45,7 @@ macro_rules! catalogue {
 }
 catalogue! {
     ValidationFailed = "validation_failed" 422 "The request is not valid"
-        "Nothing was created and nothing was sent. `errors` lists every fault: mend them and send the request again, under the same idempotency key if you like."
+        "Nothing was created and nothing was sent. `errors` lists every fault, up to 100: mend them and send the request again, under the same idempotency key if you like."
     MalformedJson = "malformed_json" 400 "The body is not one JSON object"
         "The body must be UTF-8 and one JSON object: no member twice, at most 32 levels deep, nothing after it."
     PayloadTooLarge = "payload_too_large" 413 "The body is too large"
@@ -223,8 +223,17 @@ impl Problem {
         }))
     }
 
-    /// 422 with these faults.
-    pub fn faults(errors: Vec<FaultView>) -> Self {
+    /// 422 with these faults, [`MOST_FAULTS`] at most; the last one then says that there are more.
+    pub fn faults(mut errors: Vec<FaultView>) -> Self {
+        // R12: a hostile body of 1 MiB must not make an answer of many
+        if errors.len() > MOST_FAULTS {
+            errors.truncate(MOST_FAULTS - 1);
+            errors.push(FaultView::at(&Fault::new(
+                String::new(),
+                crate::link::Code::TooMany,
+                "There are more faults than are told; mend these first.",
+            )));
+        }
         let mut problem = Self::new(ProblemCode::ValidationFailed);
         problem.0.errors = errors;
         problem

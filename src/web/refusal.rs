@@ -23,7 +23,16 @@ pub async fn refused(house: &House, refusal: Refusal) -> Problem {
                 .link_id(id)
                 .link(LinkView::new(&link, &deliveries, now, Detail::Full))
         }
+        Refusal::Replayed(first) => Box::pin(refused(house, *first)).await.replayed(),
         refusal => refusal.into(),
+    }
+}
+
+/// What a verb came to, or the problem that tells its refusal.
+pub async fn done<T>(house: &House, result: Result<T, Refusal>) -> Result<T, Problem> {
+    match result {
+        Ok(done) => Ok(done),
+        Err(refusal) => Err(refused(house, refusal).await),
     }
 }
 

@@ -271,15 +271,22 @@ async fn a_gateways_answer_decides(w: &World) {
     futures_util::future::join_all(waits).await;
 }
 
+fn moment(text: &str) -> jiff::Timestamp {
+    text.parse().expect("a time")
+}
+
 async fn a_busy_gateway_is_asked_again(w: &World) {
     let to = phone();
-    w.sms.replies(&to, &[Reply::Status(429)]);
+    w.sms.replies(&to, &[Reply::Busy(9)]);
     let (agent, link, delivery) = sent(w, "sms", &to).await;
     eventually("it waits", async || {
         let link = agent.link(id(&link)).await;
         let one = &link["deliveries"][0];
-        (one["status"] == "queued" && one["attempts"] == 1 && one["next_attempt_at"].is_string())
-            .then_some(())
+        let next = one["next_attempt_at"].as_str()?;
+        let (next, seen) = (moment(next), moment(link["updated_at"].as_str()?));
+        // 5 s without the gateway's own wish
+        assert!(next.duration_since(seen).as_secs() >= 8, "{one:#}");
+        (one["status"] == "queued" && one["attempts"] == 1).then_some(())
     })
     .await;
     agent

@@ -14,6 +14,7 @@ stories!(
         an_open_link_is_disabled_before_it_is_renewed,
         what_is_paid_or_busy_is_not_renewed,
         a_renewal_may_change_the_sale,
+        if_match_guards_a_renewal,
         two_days_end_a_link_at_klarna,
     ]
 );
@@ -143,6 +144,42 @@ async fn what_is_paid_or_busy_is_not_renewed(w: &World) {
         .problem(409, "busy");
     w.klarna.mends().await;
     agent.disables(id(&waiting)).await;
+}
+
+async fn if_match_guards_a_renewal(w: &World) {
+    let agent = w.agent();
+    let link = agent.creates(&sale()).await;
+    let path = format!("/v1/links/{}/renew", id(&link));
+    let renews = |version: &Value| {
+        agent
+            .post(&path, &json!({}))
+            .header("if-match", format!("\"{version}\""))
+    };
+    renews(&json!(1)).await.problem(412, "version_mismatch");
+    assert_eq!(agent.link(id(&link)).await["status"], "open");
+    // of many at once that have seen the same version, one may act on it
+    agent.disables(id(&link)).await.expect(200);
+    let seen = agent.link(id(&link)).await["version"].clone();
+    let calls = (0..8).map(|_| IntoFuture::into_future(renews(&seen)));
+    let mut made = 0;
+    for answer in futures_util::future::join_all(calls).await {
+        if answer.status == 201 {
+            made += 1;
+        } else {
+            answer.problem(412, "version_mismatch");
+        }
+    }
+    assert_eq!(made, 1);
+    // a repeat names what it saw before its first run changed it
+    let (link, key) = (agent.creates(&sale()).await, super::harness::reference());
+    let path = format!("/v1/links/{}/renew", id(&link));
+    let mut renewed = Vec::new();
+    for _ in 0..2 {
+        let call = agent.post(&path, &json!({})).idempotent(&key);
+        let call = call.header("if-match", format!("\"{}\"", link["version"]));
+        renewed.push(call.await.expect(201).json()["id"].clone());
+    }
+    assert_eq!(renewed[0], renewed[1]);
 }
 
 async fn a_renewal_may_change_the_sale(w: &World) {

@@ -16,6 +16,7 @@ mod outages;
 mod paying;
 mod qr;
 mod refusing;
+mod rejecting;
 mod repeating;
 mod roles;
 mod watching;

@@ -36,7 +36,10 @@ stories!(
 stories!(
     operating_through_a_crash,
     WorldPlan::new(),
-    [what_was_acknowledged_survives_a_crash]
+    [
+        what_was_acknowledged_survives_a_crash,
+        another_secret_is_refused,
+    ]
 );
 
 stories!(
@@ -432,4 +435,43 @@ async fn an_asked_end_is_graceful(w: &World) {
     agent.until(id(&second), "open").await;
     // the port was given back, and a free one is not ours
     assert!(free_port() > 0);
+}
+
+async fn another_secret_is_refused(w: &World) {
+    w.agent().creates(&sale()).await;
+    w.stops();
+    let other = "YW5vdGhlciBzZWNyZXQgb2YgMzIgYnl0ZXMsIHllcyE=";
+    let wrong = {
+        let mut env = w.env.clone();
+        env.retain(|(name, _)| name != "PAYLINK_SECRET");
+        env.push(("PAYLINK_SECRET".to_owned(), other.to_owned()));
+        env
+    };
+    for args in [
+        &["serve"][..],
+        &["worker"],
+        &["keys", "create", "--name", "x", "--role", "agent"],
+    ] {
+        if args == ["worker"] && !w.is_postgres() {
+            continue;
+        }
+        let ended = run(args, &wrong, &w.dir);
+        assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("another PAYLINK_SECRET"),
+            "{args:?}: {}",
+            ended.stderr
+        );
+        assert_eq!(ended.stdout, "", "{args:?}");
+    }
+    let checked = run(&["check"], &wrong, &w.dir);
+    assert_eq!(checked.code, Some(1), "{}", checked.stderr);
+    let row = checked.stdout.lines().find(|row| row.contains("database"));
+    assert!(
+        row.is_some_and(|row| row.starts_with("FAIL") && row.contains("another PAYLINK_SECRET")),
+        "{}",
+        checked.stdout
+    );
+    w.comes_back();
+    w.agent().creates(&sale()).await;
 }

@@ -264,6 +264,14 @@ async fn a_forged_callback_changes_nothing(w: &World) {
         )
         .await
         .expect(204);
+    // they are told to the operator, once each, and not what they were
+    let log = w.stderr();
+    let told = |foreign: &str| {
+        let all = log.lines().filter(|line| line.contains("not this link's"));
+        all.filter(|line| line.contains(id(&link)) && line.contains(foreign))
+            .count()
+    };
+    assert_eq!((told("session"), told("order")), (1, 1), "{log}");
     eventually("a hint causes a read", async || {
         (w.klarna
             .calls_of("read_session", session.as_str().expect("a session"))

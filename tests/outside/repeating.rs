@@ -19,6 +19,8 @@ stories!(
         a_refusal_of_klarna_is_remembered,
         an_outage_answered_with_503_is_not_remembered,
         a_202_stays_a_202,
+        a_disable_keeps_its_first_answer,
+        a_disable_that_found_it_paid_keeps_its_409,
         a_key_belongs_to_caller_and_path,
         every_post_honours_it,
         a_live_reference_is_in_use,
@@ -219,6 +221,38 @@ async fn a_202_stays_a_202(w: &World) {
         (&again.json()["id"], &again.json()["status"]),
         (&link["id"], &json!("open"))
     );
+}
+
+async fn a_disable_keeps_its_first_answer(w: &World) {
+    let (agent, key) = (w.agent(), reference());
+    let link = agent.creates(&sale()).await;
+    w.klarna.breaks("disable_session", "status:503", 1).await;
+    let first = agent.disables(id(&link)).idempotent(&key).await.expect(202);
+    assert_eq!(first.json()["status"], "disabling");
+    agent.until(id(&link), "disabled").await;
+    let again = agent.disables(id(&link)).idempotent(&key).await.expect(202);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.json()["status"], "disabled");
+    // closed at once: whatever comes later, a repeat says so again
+    let (link, key) = (agent.creates(&sale()).await, reference());
+    for _ in 0..2 {
+        let closed = agent.disables(id(&link)).idempotent(&key).await;
+        assert_eq!(closed.expect(200).json()["status"], "disabled");
+    }
+}
+
+async fn a_disable_that_found_it_paid_keeps_its_409(w: &World) {
+    let (agent, key) = (w.agent(), reference());
+    let link = agent.creates(&sale()).await;
+    w.klarna.buyer(&link, "pay").await;
+    agent.until(id(&link), "completed").await;
+    let first = agent.disables(id(&link)).idempotent(&key).await;
+    first.problem(409, "already_completed");
+    assert!(first.header("idempotent-replayed").is_none());
+    let again = agent.disables(id(&link)).idempotent(&key).await;
+    let problem = again.problem(409, "already_completed");
+    assert_eq!(problem["link"]["status"], "completed");
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
 }
 
 async fn a_key_belongs_to_caller_and_path(w: &World) {

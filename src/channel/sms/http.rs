@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use handlebars::Handlebars;
-use reqwest::header::HeaderMap;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::{Value, json};
 
@@ -80,6 +80,7 @@ impl HttpGateway {
 
     async fn judge(&self, sms: &Sms, answer: Response) -> Outcome {
         let status = answer.status();
+        let wait = asked_wait(answer.headers());
         // absent where the answer broke off or is over the limit
         let body = bounded(answer).await;
         let words = |head: &str| {
@@ -94,7 +95,7 @@ impl HttpGateway {
         };
         let said = words(&format!("HTTP {}", status.as_u16()));
         match status {
-            StatusCode::TOO_MANY_REQUESTS => Outcome::later(ReasonCode::Rejected, said),
+            StatusCode::TOO_MANY_REQUESTS => Outcome::after(wait, ReasonCode::Rejected, said),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Outcome::refused(ReasonCode::GatewayAuth, said)
             }
@@ -143,6 +144,24 @@ fn plain(value: &Value) -> Option<String> {
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+/// `Retry-After` in seconds, or as a date: measured from the answer's own `Date`, so that the clocks
+/// of the two sides need not agree.
+fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let after = text(RETRY_AFTER)?;
+    if let Ok(seconds) = after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text| {
+        jiff::fmt::rfc2822::DateTimeParser::new()
+            .parse_timestamp(text)
+            .ok()
+    };
+    let wait = date(after)?.duration_since(date(text(DATE)?)?);
+    // a date that has passed asks for nothing
+    Duration::try_from(wait).ok()
 }
 
 async fn bounded(mut answer: Response) -> Option<Vec<u8>> {

@@ -160,12 +160,41 @@ fn told(outcome: &Outcome) -> (&'static str, Option<ReasonCode>) {
         Outcome::Later {
             reason,
             connection: true,
+            ..
         } => ("unreached", Some(reason.code)),
         Outcome::Later {
             reason,
             connection: false,
+            ..
         } => ("later", Some(reason.code)),
         Outcome::Unknown { .. } => ("unknown", None),
+    }
+}
+
+#[tokio::test]
+async fn a_429_may_say_when() {
+    for (headers, right) in [
+        ("", None),
+        ("Retry-After: 42\r\n", Some(42)),
+        ("Retry-After: soon\r\n", None),
+        (
+            "Date: Tue, 24 Nov 2026 12:00:00 GMT\r\nRetry-After: Tue, 24 Nov 2026 12:01:30 GMT\r\n",
+            Some(90),
+        ),
+        (
+            "Date: Tue, 24 Nov 2026 12:00:00 GMT\r\nRetry-After: Tue, 24 Nov 2026 11:59:00 GMT\r\n",
+            None,
+        ),
+        ("Retry-After: Tue, 24 Nov 2026 12:01:30 GMT\r\n", None),
+    ] {
+        let said = format!(
+            "HTTP/1.1 429 Too Many Requests\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let (outcome, _) = submit(|_| {}, said.into_bytes()).await;
+        let Outcome::Later { wait, .. } = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(wait, right.map(Duration::from_secs), "{headers}");
     }
 }
 

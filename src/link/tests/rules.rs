@@ -312,6 +312,12 @@ fn words_come_from_closed_sets() {
         ),
     ]);
     let subscription = |interval: &str, count: i64| tree!({"name": "Box", "interval": (interval), "interval_count": (count)});
+    let attached = |kind: &str, body: &str| {
+        Tree::Map(vec![
+            ("content_type".into(), Tree::Text(kind.into())),
+            ("body".into(), Tree::Text(body.into())),
+        ])
+    };
     let at = "/order_lines/0/subscription";
     check(vec![
         (
@@ -338,7 +344,27 @@ fn words_come_from_closed_sets() {
             "/attachment/content_type",
             Code::Required,
         ),
+        (
+            "/attachment",
+            attached("application/vnd.klarna.internal.emd-v2+json", "{\"a\":"),
+            "/attachment/body",
+            Code::InvalidFormat,
+        ),
+        (
+            "/attachment",
+            attached("Application/JSON; charset=utf-8", "a: 1"),
+            "/attachment/body",
+            Code::InvalidFormat,
+        ),
+        (
+            "/attachment",
+            attached("application/json", " "),
+            "/attachment/body",
+            Code::TooShort,
+        ),
     ]);
+    taken(&with("/attachment", attached("application/json", "[1]")));
+    taken(&with("/attachment", attached("text/plain", "a: 1")));
     taken(&with(at, subscription("WEEK", 1)));
 }
 

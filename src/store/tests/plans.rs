@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::*;
-use crate::link::{Channel, Status, UseCase};
+use crate::link::{Channel, OperationId, OperationKind, Status, UseCase};
 
 #[derive(QueryableByName)]
 struct Step {
@@ -95,6 +95,10 @@ fn say_everything(tx: &mut Tx, link: &Link, delivery: &Delivery) -> Res<()> {
     tx.open_attempts(delivery.id)?;
     tx.token(&[1; 32])?;
     tx.idempotency("scope", "key")?;
+    tx.operations(id)?;
+    tx.operation(OperationId::derived(OperationKind::Capture, id, "x"))?;
+    tx.completed_links(now, now, None, 20)?;
+    tx.completed_links(now, now, Some((now, id)), 20)?;
     tx.events_of(id)?;
     tx.events_after(0, &EventFilter::default(), 10)?;
     let filter = EventFilter {

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::access::{ApiKey, Role};
-use crate::link::{Reason, ReasonCode};
+use crate::link::{
+    Failure, FailureCode, Operation, OperationId, OperationKind, Outcome, Payment, Reason,
+    ReasonCode, Refusal,
+};
 
 on_both! {
 
@@ -42,6 +45,54 @@ async fn a_request_is_remembered_under_its_key(f: &Fixture) {
     assert_eq!(f.read(move |tx| tx.idempotency(&kept.scope, "def")).await, None);
     let later = f.later(1);
     assert_eq!(f.write(move |tx| tx.purge_idempotency(later)).await, 1);
+}
+
+async fn operations_come_back_and_days_of_completed_links_are_paged(f: &Fixture) {
+    let link = f.born("SO-1").await;
+    let mut wanted = Operation {
+        id: OperationId::new(OperationKind::Capture, start(), &f.random),
+        link: link.id, amount: Some(4_799), reference: Some("INV-1".into()),
+        lines: link.sale.lines.clone(), outcome: Outcome::Pending, asked_at: Some(start()),
+        created_by: Actor::Paylink, created_at: start(),
+    };
+    let copy = wanted.clone();
+    f.write(move |tx| tx.insert_operation(&copy)).await;
+    let (copy, id) = (wanted.clone(), wanted.id);
+    let again: Res<()> = f.store.write(move |tx| tx.insert_operation(&copy)).await;
+    assert_eq!(again, Err(StoreError::Taken(Constraint::Operation)));
+    assert_eq!(f.read(move |tx| tx.operation(id)).await, Some(wanted.clone()));
+    let why = Failure {
+        code: FailureCode::KlarnaRefused, detail: "refused".into(),
+        klarna: Some(Refusal { status: 403, code: Some("CAPTURE_NOT_ALLOWED".into()), messages: vec![], correlation_id: None }),
+    };
+    for outcome in [
+        Outcome::Failed { at: f.later(1), why },
+        Outcome::Done { klarna: Some("cap".into()), at: f.later(2) },
+    ] {
+        wanted.outcome = outcome;
+        wanted.asked_at = None;
+        let copy = wanted.clone();
+        f.write(move |tx| tx.save_operation(&copy)).await;
+        let of = link.id;
+        assert_eq!(f.read(move |tx| tx.operations(of)).await, [wanted.clone()]);
+    }
+
+    let mut ids = Vec::new();
+    for (number, seconds) in [(2, 10), (3, 20), (4, 20), (5, 30)] {
+        let link = f.born(&format!("SO-{number}")).await;
+        let at = f.later(seconds);
+        let pair = pair();
+        let payment = Box::new(Payment::authorized());
+        f.change(link.id, move |link| link.stage = Stage::Completed { pair: pair.clone(), at, payment: payment.clone() }).await;
+        ids.push((at, link.id));
+    }
+    ids.sort();
+    let (since, until) = (f.later(10), f.later(30));
+    let first = f.read(move |tx| tx.completed_links(since, until, None, 2)).await;
+    assert_eq!(first, ids[..2]);
+    let last = first.last().copied();
+    let rest = f.read(move |tx| tx.completed_links(since, until, last, 2)).await;
+    assert_eq!(rest, ids[2..3]);
 }
 
 async fn deliveries_come_back_and_unsent_ones_are_skipped(f: &Fixture) {

@@ -8,6 +8,7 @@ use super::super::rows::{Of, micros};
 use super::super::schema::{link, token};
 use super::super::{StoreError, Tx};
 use crate::link::{LinkId, Status};
+use crate::secret::token_hash;
 
 const DEAD_AFTER: SignedDuration = SignedDuration::from_hours(48);
 
@@ -29,6 +30,19 @@ impl Tx<'_> {
                 .execute(conn)
         })?;
         Ok(())
+    }
+
+    /// Whether what is stored was written under this process's secret: a token is derived from it,
+    /// so one that was kept can be derived again. `true` where no link has been made yet.
+    pub fn is_of_this_secret(&mut self) -> Result<bool, StoreError> {
+        type Row = (Vec<u8>, String, i64);
+        let row: Option<Row> = self.sql(|conn| token::table.first(conn).optional())?;
+        let Some((hash, link, pair)) = row else {
+            return Ok(true);
+        };
+        let of = Of(&link);
+        let (id, pair) = (of.id("token.link", &link)?, of.small("token.pair", pair)?);
+        Ok(token_hash(&self.shared.vault.token(id, pair))[..] == hash[..])
     }
 
     /// The link and pair that a token names; `None` where it is unknown, or dead.

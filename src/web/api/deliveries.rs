@@ -1,19 +1,20 @@
 //! Messages of one link.
 
+use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::visible;
 use super::writes::invalid;
+use super::{head, visible};
 use crate::access::{Caller, Verb};
 use crate::flow;
 use crate::link::SendRequest;
 use crate::view::{DeliveryView, Detail, List};
 use crate::web::auth::require;
 use crate::web::headers::{idempotency, wanted_version};
-use crate::web::problem::{Problem, ProblemView, REPLAYED};
+use crate::web::problem::{Problem, ProblemView};
 use crate::web::query::Query;
-use crate::web::refusal::refused;
+use crate::web::refusal::done;
 use crate::web::{State, body};
 
 /// All messages of a link, oldest first.
@@ -64,13 +65,7 @@ pub async fn send(
         SendRequest::parse(&tree, &link.sale, defaults).map_err(invalid)?;
     let version = wanted_version(request.headers(), link.version);
     let queued = flow::send(&state.house, &caller, link.id, send, agent, version, key).await;
-    let queued = match queued {
-        Ok(queued) => queued,
-        Err(refusal) => return Err(refused(&state.house, refusal).await),
-    };
-    let mut response = HttpResponse::Created();
-    if queued.replayed {
-        response.insert_header((REPLAYED, "true"));
-    }
+    let queued = done(&state.house, queued).await?;
+    let mut response = head(flow::Answer::Done, StatusCode::CREATED, queued.replayed);
     Ok(response.json(DeliveryView::new(&queued.delivery, Detail::Full)))
 }

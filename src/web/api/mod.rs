@@ -9,19 +9,20 @@ pub(super) mod money;
 pub(super) mod qr;
 pub(super) mod writes;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::ETAG;
+use actix_web::http::header::{ETAG, RETRY_AFTER};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use base64::Engine;
 
 use super::State;
 use super::headers::etag;
 use super::live;
-use super::problem::{Problem, ProblemCode};
+use super::problem::{Problem, ProblemCode, REPLAYED};
 use super::refusal::storage;
 use super::route::{Address, at};
 use crate::access::Caller;
 use crate::channel::qr as picture;
+use crate::flow;
 use crate::link::{Delivery, Link, LinkId};
 use crate::store::StoreError;
 use crate::view::{Detail, LinkView};
@@ -89,6 +90,22 @@ struct Answer<'a> {
     detail: Detail,
     /// `?expand=qr`
     with_qr: bool,
+}
+
+/// The head of an answer to a verb that may repeat or go on by itself: the first request's status.
+fn head(answer: flow::Answer, finished: StatusCode, replayed: bool) -> HttpResponseBuilder {
+    let mut response = match answer {
+        flow::Answer::Done | flow::Answer::Refused => HttpResponse::build(finished),
+        flow::Answer::Accepted => {
+            let mut accepted = HttpResponse::Accepted();
+            accepted.insert_header((RETRY_AFTER, writes::LOOK_AGAIN));
+            accepted
+        }
+    };
+    if replayed {
+        response.insert_header((REPLAYED, "true"));
+    }
+    response
 }
 
 impl Answer<'_> {

@@ -1,22 +1,22 @@
 //! What changes links: create, renew, refresh, disable.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ETAG, LOCATION, RETRY_AFTER};
+use actix_web::http::header::{ETAG, LOCATION};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 
 use super::links::expands_qr;
-use super::{Answer, visible};
+use super::{Answer, head, visible};
 use crate::access::{Caller, Verb};
 use crate::flow::{self, Created, Key};
-use crate::link::{DisableRequest, Fault, RenewRequest, Request, Status};
+use crate::link::{DisableRequest, Fault, NoRequest, RenewRequest, Request};
 use crate::view::{Detail, LinkView};
 use crate::web::auth::require;
 use crate::web::headers::{etag, idempotency, wanted_version};
-use crate::web::problem::{Problem, ProblemCode, ProblemView, REPLAYED};
+use crate::web::problem::{Problem, ProblemCode, ProblemView};
 use crate::web::query::Query;
-use crate::web::refusal::{refused, storage};
+use crate::web::refusal::{done, storage};
 use crate::web::{State, body};
 
 /// `contract.md`, Creating: when an accepted link is worth a look.
@@ -55,11 +55,9 @@ pub async fn create(
         Request::parse(&tree, defaults, now)
     })
     .await?;
-    // boxed: it may hold a disable, too
-    match Box::pin(flow::create(&state.house, &caller, sale, key)).await {
-        Ok(created) => answered(&state, &created, with_qr),
-        Err(refusal) => Err(refused(&state.house, refusal).await),
-    }
+    let created = flow::create(&state.house, &caller, sale, key).await;
+    let created = done(&state.house, created).await?;
+    answered(&state, &created, with_qr)
 }
 
 /// A new link for the same sale, or for the one that is given.
@@ -88,23 +86,16 @@ pub async fn renew(
     let (old, _) = visible(&state, &caller, &id).await?;
     let tree = body::optional(&request, payload).await?;
     let key = idempotency(&request, &caller, &tree)?;
-    // a repeat names the version that it saw before its first run changed it
-    let repeated = first_seen(&state, key.as_ref()).await?.is_some();
-    if !repeated
-        && wanted_version(request.headers(), old.version).is_some_and(|it| it != old.version)
-    {
-        return Err(Problem::new(ProblemCode::VersionMismatch));
-    }
     let defaults = &state.house.settings.defaults;
     let sale = parsed(&state, key.as_ref(), |now| {
         RenewRequest::parse(&tree, &old, defaults, now)
     })
     .await?;
+    let version = wanted_version(request.headers(), old.version);
+    let renewed = flow::renew(&state.house, &caller, old.id, sale, version, key);
     // boxed: it may hold a whole disable and a whole create
-    match Box::pin(flow::renew(&state.house, &caller, old.id, sale, key)).await {
-        Ok(created) => answered(&state, &created, with_qr),
-        Err(refusal) => Err(refused(&state.house, refusal).await),
-    }
+    let created = done(&state.house, Box::pin(renewed).await).await?;
+    answered(&state, &created, with_qr)
 }
 
 /// Reads Klarna now.
@@ -128,12 +119,13 @@ pub async fn refresh(
     nothing_in(&tree)?;
     // a read repeats by itself: the key is checked and needs no row
     idempotency(&request, &caller, &tree)?;
+    // not under a lock: the call changes nothing by itself, and what Klarna said is written down
+    // (or not) by its own rules, as the next poll would do without any If-Match
     if wanted_version(request.headers(), before.version).is_some_and(|it| it != before.version) {
         return Err(Problem::new(ProblemCode::VersionMismatch));
     }
-    if let Err(refusal) = flow::refresh(&state.house, &caller, before.id).await {
-        return Err(refused(&state.house, refusal).await);
-    }
+    let read = flow::refresh(&state.house, &caller, before.id).await;
+    done(&state.house, read).await?;
     let (link, deliveries) = visible(&state, &caller, &id).await?;
     Answer {
         state: &state,
@@ -201,41 +193,22 @@ async fn close(
     };
     let wish = DisableRequest::parse(&tree).map_err(invalid)?;
     let version = wanted_version(request.headers(), before.version);
-    let done = flow::disable(&state.house, caller, before.id, wish, version, key).await;
-    let done = match done {
-        Ok(done) => done,
-        Err(refusal) => return Err(refused(&state.house, refusal).await),
-    };
-    let (link, deliveries) = visible(state, caller, id).await?;
-    let status = if done.link.stage.status() == Status::Disabling {
-        StatusCode::ACCEPTED
-    } else {
-        StatusCode::OK
-    };
+    let closed = flow::disable(&state.house, caller, before.id, wish, version, key).await;
+    let closed = done(&state.house, closed).await?;
     let answer = Answer {
         state,
-        link: &link,
-        deliveries: &deliveries,
+        link: &closed.link,
+        deliveries: &closed.deliveries,
         detail: Detail::Full,
         with_qr: false,
     };
-    let mut response = HttpResponse::build(status);
-    response.insert_header((ETAG, etag(link.version)));
-    if status == StatusCode::ACCEPTED {
-        response.insert_header((RETRY_AFTER, LOOK_AGAIN));
-    }
-    if done.replayed {
-        response.insert_header((REPLAYED, "true"));
-    }
-    Ok(response.json(answer.view()?))
+    Ok(head(closed.answer, StatusCode::OK, closed.replayed)
+        .insert_header((ETAG, etag(closed.link.version)))
+        .json(answer.view()?))
 }
 
 /// The answer to a create: the first request's status, the link as it is now.
 fn answered(state: &State, created: &Created, with_qr: bool) -> Result<HttpResponse, Problem> {
-    let status = match created.answer {
-        flow::Answer::Done | flow::Answer::Refused => StatusCode::CREATED,
-        flow::Answer::Accepted => StatusCode::ACCEPTED,
-    };
     let link = &created.link;
     let answer = Answer {
         state,
@@ -244,17 +217,10 @@ fn answered(state: &State, created: &Created, with_qr: bool) -> Result<HttpRespo
         detail: Detail::Full,
         with_qr,
     };
-    let mut response = HttpResponse::build(status);
-    response
+    Ok(head(created.answer, StatusCode::CREATED, created.replayed)
         .insert_header((ETAG, etag(link.version)))
-        .insert_header((LOCATION, format!("/v1/links/{}", link.id)));
-    if status == StatusCode::ACCEPTED {
-        response.insert_header((RETRY_AFTER, LOOK_AGAIN));
-    }
-    if created.replayed {
-        response.insert_header((REPLAYED, "true"));
-    }
-    Ok(response.json(answer.view()?))
+        .insert_header((LOCATION, format!("/v1/links/{}", link.id)))
+        .json(answer.view()?))
 }
 
 /// Checks a body as of now. A repeat whose instants have passed meanwhile is no new fault: it is
@@ -301,21 +267,5 @@ pub(super) fn invalid(faults: Vec<Fault>) -> Problem {
 
 /// A call whose body says nothing: `{}` or no bytes.
 pub(super) fn nothing_in(tree: &crate::link::Tree) -> Result<(), Problem> {
-    let crate::link::Tree::Map(members) = tree else {
-        return Ok(());
-    };
-    let fault = |(name, _): &(String, crate::link::Tree)| {
-        let name = name.replace('~', "~0").replace('/', "~1");
-        Fault::new(
-            format!("/{name}"),
-            crate::link::Code::UnknownField,
-            "This call takes no members.",
-        )
-    };
-    let faults: Vec<Fault> = members.iter().map(fault).collect();
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(invalid(faults))
-    }
+    NoRequest::parse(tree).map_err(invalid)
 }

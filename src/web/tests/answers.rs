@@ -5,8 +5,8 @@ use actix_web::test::TestRequest;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::ask::{get, post, sale};
 use super::house::Home;
-use super::service::{ask, get, post, sale, served};
 use crate::access::Role;
 use crate::link::{
     Actor, Closing, Consumer, Failure, FailureCode, Link, LinkId, Mode, Pair, Payment, Refusal,

@@ -13,9 +13,10 @@ fn document() -> Value {
 
 /// Pages for people and the document itself are not in the document.
 fn is_documented(path: &str) -> bool {
-    !["/openapi.json", "/docs", "/problems", "/assets"]
-        .iter()
-        .any(|it| path.starts_with(it))
+    path != "/"
+        && !["/openapi.json", "/docs", "/problems", "/assets"]
+            .iter()
+            .any(|it| path.starts_with(it))
 }
 
 #[test]

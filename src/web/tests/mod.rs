@@ -1,5 +1,8 @@
+#[macro_use]
+mod ask;
 mod answers;
 mod document;
+mod doors;
 mod house;
 mod reading;
 mod service;

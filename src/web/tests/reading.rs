@@ -117,6 +117,23 @@ async fn a_problem_names_its_page_its_request_and_all_faults() {
 }
 
 #[actix_web::test]
+async fn an_answer_tells_a_hundred_faults_at_most() {
+    let members: Vec<String> = (0..5_000).map(|n| format!("\"m{n}\":0")).collect();
+    let tree = crate::json::parse(format!("{{{}}}", members.join(",")).as_bytes()).unwrap();
+    let many = crate::link::NoRequest::parse(&tree).unwrap_err();
+    let seen = json_of(&Problem::from(Refusal::Faults(many))).await;
+    let errors = seen["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 100);
+    assert_eq!(errors[98]["pointer"], json!("/m98"));
+    assert_eq!(errors[99]["pointer"], json!(""));
+    assert_eq!(errors[99]["code"], json!("too_many"));
+    // and a hundred are a hundred
+    let at = |n| crate::link::Fault::new(format!("/m{n}"), Code::Required, "It is wanted.");
+    let seen = json_of(&Problem::from(Refusal::Faults((0..100).map(at).collect()))).await;
+    assert_eq!(seen["errors"][99]["pointer"], json!("/m99"));
+}
+
+#[actix_web::test]
 async fn what_the_caller_must_do_is_in_the_headers() {
     let wait = Problem::from(Refusal::RateLimited(Duration::from_millis(1_200)));
     assert_eq!(header(&wait, "retry-after"), "2");

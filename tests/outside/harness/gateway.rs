@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub enum Reply {
     Status(u16),
     Says(u16, &'static str),
+    /// 429, and the seconds of `Retry-After`.
+    Busy(u64),
     /// Takes the message and cuts the connection.
     Cut,
     /// Takes the message and says nothing for a minute.
@@ -119,12 +121,17 @@ async fn converse(stream: TcpStream, desk: Arc<Mutex<Desk>>) -> std::io::Result<
             };
             (reply, desk.messages.len())
         };
+        let mut more = String::new();
         let (status, said) = match reply {
             Reply::Status(status) => (
                 status,
                 format!("{{\"id\":\"gw-{number}\",\"state\":\"ok\"}}"),
             ),
             Reply::Says(status, said) => (status, said.to_owned()),
+            Reply::Busy(seconds) => {
+                more = format!("Retry-After: {seconds}\r\n");
+                (429, String::new())
+            }
             Reply::Cut => return Ok(()),
             Reply::Silence => {
                 tokio::time::sleep(Duration::from_mins(1)).await;
@@ -132,7 +139,7 @@ async fn converse(stream: TcpStream, desk: Arc<Mutex<Desk>>) -> std::io::Result<
             }
         };
         let answer = format!(
-            "HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{said}",
+            "HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\n{more}Content-Length: {}\r\n\r\n{said}",
             said.len()
         );
         write.write_all(answer.as_bytes()).await?;

@@ -105,10 +105,12 @@ pub(super) fn code(outcome: &Outcome) -> (&'static str, Option<ReasonCode>) {
         Outcome::Later {
             reason,
             connection: true,
+            ..
         } => ("unreached", Some(reason.code)),
         Outcome::Later {
             reason,
             connection: false,
+            ..
         } => ("later", Some(reason.code)),
         Outcome::Unknown { .. } => ("unknown", None),
     }
@@ -357,7 +359,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
 
 /// The injection itself was seen, not only a handshake that failed for some reason.
 fn turned_away(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Later { reason, connection: true } if reason.detail.contains("out of turn"))
+    matches!(outcome, Outcome::Later { reason, connection: true, .. } if reason.detail.contains("out of turn"))
 }
 
 #[tokio::test]
