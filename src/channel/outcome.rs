@@ -124,6 +124,40 @@ pub(super) fn masked(words: &str, address: &str, mask: &str) -> String {
     out
 }
 
+/// `words` with every mention of `address` masked, and of its local part alone where that stands as
+/// a word of its own: "user jo.bloggs unknown" says who it is as well as the whole address does.
+/// A local part that is also a word of the language takes that word with it.
+pub(super) fn masked_mail(words: &str, address: &str, mask: &str) -> String {
+    let words = masked(words, address, mask);
+    let (Some((local, _)), Some((short, _))) = (address.rsplit_once('@'), mask.split_once('@'))
+    else {
+        return words;
+    };
+    let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let mut out = String::with_capacity(words.len());
+    let mut rest = words.as_str();
+    while let Some(at) = rest
+        .to_ascii_lowercase()
+        .find(&local.to_ascii_lowercase())
+        .filter(|_| !local.is_empty())
+    {
+        let (before, after) = (&rest[..at], &rest[at + local.len()..]);
+        // the mask itself begins with a letter of the local part
+        let whole = !inside(before.chars().next_back().or(out.chars().next_back()))
+            && !inside(after.chars().next())
+            && !after.starts_with("***");
+        out.push_str(before);
+        out.push_str(if whole {
+            short
+        } else {
+            &rest[at..at + local.len()]
+        });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,5 +179,14 @@ mod tests {
             "<j***@example.com>: no j***@example.com here é"
         );
         assert_eq!(masked("plain", "", "x"), "plain");
+        let mail = |words| masked_mail(words, "jo.b@example.com", "j***@example.com");
+        assert_eq!(mail("jo.b@example.com"), "j***@example.com");
+        assert_eq!(mail("user Jo.B unknown"), "user j*** unknown");
+        assert_eq!(
+            mail("<jo.b>: é jo.bloggs ajo.b"),
+            "<j***>: é jo.bloggs ajo.b"
+        );
+        let mail = |words| masked_mail(words, "j@example.com", "j***@example.com");
+        assert_eq!(mail("<j@example.com> j, jj"), "<j***@example.com> j***, jj");
     }
 }

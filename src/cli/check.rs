@@ -2,15 +2,14 @@
 
 use serde_json::json;
 
+use super::out::say;
 use super::{Failure, environment, log, serve};
 use crate::check::{self, Seen};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::klarna::Klarna;
 use crate::random::Random;
 
 pub(super) async fn check(session: bool, as_json: bool) -> Result<(), Failure> {
-    let config = Config::from_env(&environment)?;
+    let config = serve::configured(&environment)?;
     log::begin(&config.base.log);
     let (clock, random) = (Clock::system(), Random::os());
     let mut table = Table {
@@ -31,26 +30,25 @@ pub(super) async fn check(session: bool, as_json: bool) -> Result<(), Failure> {
             Ok(store) => check::database(store).await,
             Err(failure) => Err(failure.line()),
         },
-    );
-    let klarna = Klarna::new(serve::klarna(&config), clock.clone(), random.clone())
-        .map_err(|error| Failure::failed("the client of Klarna cannot be made", &error))?;
-    table.row("klarna", check::klarna(&klarna).await);
-    match serve::mailer(&config)? {
-        Some(mailer) => table.row("mail", check::mail(&mailer).await),
-        None => table.row("mail", Ok("not configured (SMTP_URL)".into())),
+    )?;
+    let klarna = serve::client(&config, &clock, &random)?;
+    table.row("klarna", check::klarna(&klarna).await)?;
+    match serve::mailer(config.smtp.as_ref())? {
+        Some(mailer) => table.row("mail", check::mail(&mailer).await)?,
+        None => table.row("mail", Ok("not configured (SMTP_URL)".into()))?,
     }
-    match serve::gateway(&config)? {
-        Some(gateway) => table.row("sms", check::sms(gateway.as_ref()).await),
-        None => table.row("sms", Ok("not configured (SMS_GATEWAY)".into())),
+    match serve::gateway(&config.sms)? {
+        Some(gateway) => table.row("sms", check::sms(gateway.as_ref()).await)?,
+        None => table.row("sms", Ok("not configured (SMS_GATEWAY)".into()))?,
     }
     let http = serve::http_client()?;
     table.row(
         "public url",
         check::public_url(&http, &config.public_url).await,
-    );
+    )?;
     if session {
         let seen = check::session(&klarna, &http, &vault, &config, clock.now(), &random).await;
-        table.row("session", seen);
+        table.row("session", seen)?;
     }
     if table.good {
         Ok(())
@@ -65,14 +63,14 @@ struct Table {
 }
 
 impl Table {
-    fn row(&mut self, what: &str, seen: Seen) {
+    fn row(&mut self, what: &str, seen: Seen) -> Result<(), Failure> {
         let ok = seen.is_ok();
         self.good &= ok;
         let saw = seen.unwrap_or_else(|missing| missing);
         if self.as_json {
-            println!("{}", json!({"what": what, "ok": ok, "saw": saw}));
+            say!("{}", json!({"what": what, "ok": ok, "saw": saw}))
         } else {
-            println!("{:<4}  {what:<10}  {saw}", if ok { "ok" } else { "FAIL" });
+            say!("{:<4}  {what:<10}  {saw}", if ok { "ok" } else { "FAIL" })
         }
     }
 }

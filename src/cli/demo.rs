@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret;
 
+use super::out::{Out, note, say};
 use super::{Failure, Options, environment, log, serve, start};
 use crate::access::{ApiKey, NewKey, Role};
 use crate::clock::Clock;
@@ -85,7 +86,7 @@ pub(super) async fn demo(
         .map_err(io("the demo's page cannot be shown"))?;
 
     let result = if once {
-        let story = Story::new(&places, inbox, http, json, std::io::stdout());
+        let story = Story::new(&places, inbox, http, json, Out(std::io::stdout()));
         let good = story.play(service.stop()).await;
         match good {
             Ok(true) => Ok(()),
@@ -93,7 +94,7 @@ pub(super) async fn demo(
             Err(error) => Err(Failure::failed("the transcript cannot be written", &error)),
         }
     } else {
-        println!("listening on {}", places.api);
+        say!("listening on {}", places.api)?;
         invite(&places, desk);
         told.wait().await;
         service.stop().await;
@@ -105,24 +106,24 @@ pub(super) async fn demo(
 }
 
 fn invite(places: &Places, desk: SocketAddr) {
-    eprintln!("\nThe shop and its buyer are at   http://{desk}/");
-    eprintln!(
-        "  press \"Create and send a link\", read mail and SMS in the buyer's inbox, pay there"
-    );
-    eprintln!(
+    note!("\nThe shop and its buyer are at   http://{desk}/");
+    note!("  press \"Create and send a link\", read mail and SMS in the buyer's inbox, pay there");
+    note!(
         "The API is at                   {}  (described at {}/docs)",
-        places.api, places.api
+        places.api,
+        places.api
     );
-    eprintln!(
+    note!(
         "Klarna's simulator is at        {}  (its controls under /_sim/)",
         places.klarna
     );
-    eprintln!("A ready login (role admin):     {}", places.key);
-    eprintln!(
+    note!("A ready login (role admin):     {}", places.key);
+    note!(
         "\n  curl -H 'Authorization: Bearer {}' {}/v1/links\n",
-        places.key, places.api
+        places.key,
+        places.api
     );
-    eprintln!("Nothing leaves this machine. Ctrl-C ends it.");
+    note!("Nothing leaves this machine. Ctrl-C ends it.");
 }
 
 /// The settings that a shop would write into its `.env`.

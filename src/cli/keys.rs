@@ -5,12 +5,14 @@ use jiff::{Span, Timestamp};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
+use super::out::{note, say};
 use super::{Failure, KeysCommand, environment, log, serve};
 use crate::access::{ApiKey, NewKey};
 use crate::clock::Clock;
 use crate::config::{Base, Needs};
 use crate::link::{KeyId, Mode};
 use crate::random::Random;
+use crate::view::Instant;
 
 pub(super) async fn keys(command: KeysCommand) -> Result<(), Failure> {
     let needs = match command {
@@ -85,7 +87,7 @@ async fn create(base: &Base, new: NewKey, now: Timestamp) -> Result<(), Failure>
         .write(move |tx| tx.insert_key(&key))
         .await
         .map_err(|error| Failure::failed("the key could not be stored", &error))?;
-    println!("{}", secret.expose_secret());
+    say!("{}", secret.expose_secret())?;
     Ok(())
 }
 
@@ -101,21 +103,21 @@ async fn list(base: &Base, as_json: bool) -> Result<(), Failure> {
         .map_err(|error| Failure::failed("the keys could not be read", &error))?;
     if as_json {
         for key in &keys {
-            println!(
+            say!(
                 "{}",
                 json!({
                     "id": key.id.to_string(), "name": key.name, "role": key.role.as_str(),
                     "store": key.store, "mode": key.mode.as_str(),
-                    "created_at": key.created_at.to_string(),
-                    "expires_at": key.expires_at.map(|at| at.to_string()),
-                    "revoked_at": key.revoked_at.map(|at| at.to_string()),
+                    "created_at": Instant(key.created_at),
+                    "expires_at": key.expires_at.map(Instant),
+                    "revoked_at": key.revoked_at.map(Instant),
                 })
-            );
+            )?;
         }
         return Ok(());
     }
     if keys.is_empty() {
-        eprintln!("no keys yet; make one with: paylink keys create --name NAME --role ROLE");
+        note!("no keys yet; make one with: paylink keys create --name NAME --role ROLE");
     }
     for key in &keys {
         let state = match (key.revoked_at, key.expires_at) {
@@ -123,7 +125,7 @@ async fn list(base: &Base, as_json: bool) -> Result<(), Failure> {
             (None, Some(at)) => format!("until {at:.0}"),
             (None, None) => "no end".into(),
         };
-        println!(
+        say!(
             "{}  {:<10}  {:<12}  {:<4}  {:<28}  {}",
             key.id,
             key.role.as_str(),
@@ -131,7 +133,7 @@ async fn list(base: &Base, as_json: bool) -> Result<(), Failure> {
             key.mode.as_str(),
             state,
             key.name
-        );
+        )?;
     }
     Ok(())
 }
@@ -145,7 +147,7 @@ async fn revoke(base: &Base, id: KeyId, now: Timestamp) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::failed("the key could not be revoked", &error))?;
     if revoked {
-        println!("{id} is revoked");
+        say!("{id} is revoked")?;
         Ok(())
     } else {
         Err(Failure::Failed(format!(

@@ -13,6 +13,8 @@ pub fn begin(log: &Log) {
     }
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // where stderr is gone, a complaint about it would be written there, and panic
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let begun = match log.format {
         LogFormat::Text => lines.with_ansi(false).try_init(),

@@ -1,5 +1,6 @@
 //! `paylink migrate`.
 
+use super::out::say;
 use super::{Failure, environment, log, serve};
 use crate::clock::Clock;
 use crate::config::{Base, Needs};
@@ -12,6 +13,6 @@ pub(super) async fn migrate() -> Result<(), Failure> {
         .migrate()
         .await
         .map_err(|error| Failure::failed("the schema could not be brought up to date", &error))?;
-    println!("{migrated}");
+    say!("{migrated}")?;
     Ok(())
 }

@@ -6,9 +6,11 @@ mod demo;
 mod keys;
 mod log;
 mod migrate;
+mod out;
 mod reconcile;
 mod serve;
 mod simulate;
+mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ use clap::{Parser, Subcommand};
 
 use crate::access::Role;
 use crate::config::ConfigFault;
+
+use out::note;
 
 pub use serve::{Options, Service, start};
 
@@ -224,10 +228,17 @@ pub fn main() -> ExitCode {
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
-        eprintln!("paylink: .env cannot be read: {error}");
+        note!("paylink: .env cannot be read: {error}");
         return ExitCode::from(2);
     }
-    let cli = Cli::parse();
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let args: Vec<_> = args.iter().map(|it| it.to_string_lossy().into()).collect();
+            return usage::answer(&error, &<Cli as clap::CommandFactory>::command(), &args);
+        }
+    };
     choose_cryptography();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -235,7 +246,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("paylink: the runtime cannot start: {error}");
+            note!("paylink: the runtime cannot start: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -246,12 +257,12 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Said) => ExitCode::FAILURE,
         Err(Failure::Failed(line)) => {
-            eprintln!("paylink: {line}");
+            note!("paylink: {line}");
             ExitCode::FAILURE
         }
         Err(Failure::Usage(lines)) => {
             for line in lines {
-                eprintln!("paylink: {line}");
+                note!("paylink: {line}");
             }
             ExitCode::from(2)
         }

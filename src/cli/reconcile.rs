@@ -5,15 +5,15 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use super::out::{note, say};
 use super::{Failure, environment, log, serve};
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::flow::{self, Reconciled};
 use crate::random::Random;
 use crate::store::Holding;
 
 pub(super) async fn reconcile(day: Option<Date>, as_json: bool) -> Result<(), Failure> {
-    let config = Config::from_env(&environment)?;
+    let config = serve::configured(&environment)?;
     log::begin(&config.base.log);
     let clock = Clock::system();
     let day = match day {
@@ -23,11 +23,11 @@ pub(super) async fn reconcile(day: Option<Date>, as_json: bool) -> Result<(), Fa
     let (since, until) = bounds(day)?;
     let house = serve::house(&config, clock, Random::os(), Holding::Beside, false).await?;
     let seen = flow::reconcile(&house, since, until, |compared| {
-        eprintln!("paylink: {compared} links compared");
+        note!("paylink: {compared} links compared");
     })
     .await
     .map_err(|error| Failure::failed("the day could not be reconciled", &error))?;
-    print(day, &seen, as_json);
+    print(day, &seen, as_json)?;
     if seen.is_clean() {
         Ok(())
     } else {
@@ -35,34 +35,37 @@ pub(super) async fn reconcile(day: Option<Date>, as_json: bool) -> Result<(), Fa
     }
 }
 
-fn print(day: Date, seen: &Reconciled, as_json: bool) {
+fn print(day: Date, seen: &Reconciled, as_json: bool) -> Result<(), Failure> {
     let (compared, differ, unread) = (seen.compared, seen.drifts.len(), seen.unread.len());
     if as_json {
         for drift in &seen.drifts {
-            println!(
+            say!(
                 "{}",
                 json!({"link": drift.link.to_string(), "what": drift.what, "ours": drift.ours, "klarna": drift.klarna})
-            );
+            )?;
         }
         for (link, why) in &seen.unread {
-            println!("{}", json!({"link": link.to_string(), "unread": why}));
+            say!("{}", json!({"link": link.to_string(), "unread": why}))?;
         }
-        println!(
+        say!(
             "{}",
             json!({"day": day.to_string(), "compared": compared, "differences": differ, "unread": unread})
-        );
-        return;
+        )?;
+        return Ok(());
     }
     for drift in &seen.drifts {
-        println!(
+        say!(
             "{}  {}: {} here, {} at Klarna",
-            drift.link, drift.what, drift.ours, drift.klarna
-        );
+            drift.link,
+            drift.what,
+            drift.ours,
+            drift.klarna
+        )?;
     }
     for (link, why) in &seen.unread {
-        println!("{link}  not compared: {why}");
+        say!("{link}  not compared: {why}")?;
     }
-    println!("{day}: {compared} compared, {differ} differences, {unread} not compared");
+    say!("{day}: {compared} compared, {differ} differences, {unread} not compared")
 }
 
 fn yesterday(now: Timestamp) -> Result<Date, Failure> {

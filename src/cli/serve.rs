@@ -2,6 +2,7 @@
 //! all. The demo and the tests start the very same service.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
+use super::out::{note, say};
 use super::{Failure, environment, log};
 use crate::channel::mail::{MailSettings, Mailer, Security, Server};
 use crate::channel::sms::{HttpGateway, HttpSettings, LogGateway, SmsGateway};
@@ -110,12 +112,22 @@ pub(super) fn vault(base: &Base, random: &Random) -> Result<Vault, Failure> {
     let file = KeyFile::open_or_create(&path, random)
         .map_err(|error| Failure::failed("the key file cannot be used", &error))?;
     if file.created {
-        eprintln!(
+        note!(
             "paylink: made {}: without it the database cannot be read; keep a copy apart from the database",
             file.path.display()
         );
     }
     Ok(Vault::new(file.key.bytes()))
+}
+
+/// What is wrong with the key file, where there is one that is needed. None is made: what does not
+/// start leaves nothing behind.
+fn key_fault(secret: bool, database: &config::Database, random: &Random) -> Option<String> {
+    let path = database
+        .key_file()
+        .filter(|path| !secret && path.exists())?;
+    let fault = KeyFile::open_or_create(&path, random).err()?;
+    Some(Failure::failed("the key file cannot be used", &fault).line())
 }
 
 /// Opens the ledger.
@@ -160,12 +172,27 @@ pub(super) async fn house(
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let templates = templates(config)?;
-    let mailer = mailer(config)?;
-    let sms = gateway(config)?;
+    // all of them are tried before one is missed: an operator mends everything in one go
+    let mut faults = Vec::new();
+    let brand = brand(Some(&config.merchant), Some(&config.defaults.time_zone));
+    let templates = kept(
+        templates(config.templates_dir.as_deref(), brand),
+        &mut faults,
+    );
+    let mailer = kept(mailer(config.smtp.as_ref()), &mut faults);
+    let sms = kept(gateway(&config.sms), &mut faults);
+    let klarna = kept(client(config, &clock, &random), &mut faults);
+    let (true, Some(templates), Some(mailer), Some(sms), Some(klarna)) =
+        (faults.is_empty(), templates, mailer, sms, klarna)
+    else {
+        faults.extend(key_fault(
+            config.base.secret.is_some(),
+            &config.base.database,
+            &random,
+        ));
+        return Err(Failure::Usage(faults));
+    };
     let vault = vault(&config.base, &random)?;
-    let klarna = Klarna::new(klarna(config), clock.clone(), random.clone())
-        .map_err(|error| Failure::failed("the client of Klarna cannot be made", &error))?;
     let serves = holding == Holding::Serving;
     let store = open_store(&config.base, Some(vault.clone()), holding, clock.clone()).await?;
     if migrate {
@@ -207,23 +234,73 @@ pub(super) async fn house(
     }))
 }
 
-fn templates(config: &Config) -> Result<Templates, Failure> {
-    let merchant = &config.merchant;
-    let time_zone = jiff::tz::TimeZone::get(&config.defaults.time_zone)
-        .map_err(|error| Failure::failed("DEFAULT_TIME_ZONE", &error))?;
-    let brand = Brand {
-        merchant: merchant.name.clone(),
-        support: merchant.support.clone(),
-        terms_url: merchant.terms_url.to_string(),
-        logo_url: merchant.logo_url.as_ref().map(ToString::to_string),
-        time_zone,
-    };
-    Templates::load(config.templates_dir.as_deref(), brand)
+/// The whole configuration, or every fault of it: those of its values, and those that only the
+/// rooms find which are made of them (templates, say).
+pub(super) fn configured(get: &dyn Fn(&str) -> Option<String>) -> Result<Config, Failure> {
+    Config::from_env(get).map_err(|told| {
+        let known = Config::partial(get);
+        let brand = brand(known.merchant.as_ref(), known.time_zone.as_deref());
+        let mut more = Vec::new();
+        kept(templates(known.templates_dir.as_deref(), brand), &mut more);
+        kept(mailer(known.smtp.as_ref()), &mut more);
+        if let Some(sms) = &known.sms {
+            kept(gateway(sms), &mut more);
+        }
+        if let Some(database) = &known.database {
+            more.extend(key_fault(known.secret, database, &Random::os()));
+        }
+        // one cause, one line
+        more.retain(|line| {
+            let setting = line.split(' ').next();
+            !told
+                .iter()
+                .any(|fault| Some(fault.setting.as_str()) == setting)
+        });
+        let mut lines: Vec<_> = told.iter().map(ToString::to_string).collect();
+        lines.append(&mut more);
+        Failure::Usage(lines)
+    })
+}
+
+/// What was made, or what was wrong with it put to the other faults.
+fn kept<T>(made: Result<T, Failure>, faults: &mut Vec<String>) -> Option<T> {
+    match made {
+        Ok(made) => return Some(made),
+        Err(Failure::Usage(lines)) => faults.extend(lines),
+        Err(failure) => faults.push(failure.line()),
+    }
+    None
+}
+
+/// Whose messages these are; a stand-in's where that is not known yet.
+fn brand(merchant: Option<&config::Merchant>, time_zone: Option<&str>) -> Brand {
+    Brand {
+        merchant: merchant.map_or_else(|| "Shop".into(), |it| it.name.clone()),
+        support: merchant.and_then(|it| it.support.clone()),
+        terms_url: merchant.map_or_else(String::new, |it| it.terms_url.to_string()),
+        logo_url: merchant.and_then(|it| it.logo_url.as_ref().map(ToString::to_string)),
+        // read once before, by the configuration
+        time_zone: time_zone
+            .and_then(|name| jiff::tz::TimeZone::get(name).ok())
+            .unwrap_or(jiff::tz::TimeZone::UTC),
+    }
+}
+
+fn templates(overrides: Option<&Path>, brand: Brand) -> Result<Templates, Failure> {
+    Templates::load(overrides, brand)
         .map_err(|faults| Failure::Usage(faults.iter().map(ToString::to_string).collect()))
 }
 
-pub(super) fn mailer(config: &Config) -> Result<Option<Mailer>, Failure> {
-    let Some(smtp) = &config.smtp else {
+/// The client of Klarna. Whatever keeps it from being made is a setting's fault.
+pub(super) fn client(config: &Config, clock: &Clock, random: &Random) -> Result<Klarna, Failure> {
+    Klarna::new(klarna(config), clock.clone(), random.clone()).map_err(|error| {
+        let failure = Failure::failed("the client of Klarna cannot be made", &error);
+        Failure::Usage(vec![failure.line()])
+    })
+}
+
+pub(super) fn mailer(smtp: Option<&config::Smtp>) -> Result<Option<Mailer>, Failure> {
+    let Some(smtp) = smtp else {
         return Ok(None);
     };
     let person = |mailbox: &config::Mailbox| (mailbox.name.clone(), mailbox.address.clone());
@@ -254,8 +331,8 @@ fn usage(faults: &[(&'static str, String)]) -> Failure {
     )
 }
 
-pub(super) fn gateway(config: &Config) -> Result<Option<Arc<dyn SmsGateway>>, Failure> {
-    match &config.sms {
+pub(super) fn gateway(sms: &config::Sms) -> Result<Option<Arc<dyn SmsGateway>>, Failure> {
+    match sms {
         config::Sms::None => Ok(None),
         config::Sms::Log { .. } => Ok(Some(Arc::new(LogGateway))),
         config::Sms::Http(http) => HttpGateway::new(HttpSettings {
@@ -272,7 +349,7 @@ pub(super) fn gateway(config: &Config) -> Result<Option<Arc<dyn SmsGateway>>, Fa
     }
 }
 
-pub(super) fn klarna(config: &Config) -> KlarnaSettings {
+fn klarna(config: &Config) -> KlarnaSettings {
     let klarna = &config.klarna;
     let public = url::Url::parse(&config.public_url);
     KlarnaSettings {
@@ -365,7 +442,7 @@ fn settings(config: &Config, templates: &Templates) -> flow::Settings {
 const PATIENCE: Duration = Duration::from_secs(4);
 
 pub(super) async fn serve(worker: bool, migrate: bool) -> Result<(), Failure> {
-    let config = Config::from_env(&environment)?;
+    let config = configured(&environment)?;
     log::begin(&config.base.log);
     if !worker && config.base.database.sqlite_file.is_some() {
         return Err(Failure::Usage(vec![
@@ -375,7 +452,7 @@ pub(super) async fn serve(worker: bool, migrate: bool) -> Result<(), Failure> {
     let options = Options { worker, migrate };
     let told = Told::listen()?;
     let service = start(config, Clock::system(), Random::os(), options).await?;
-    println!("listening on http://{}", service.addr());
+    say!("listening on http://{}", service.addr())?;
     told.wait().await;
     tracing::info!("stopping: nothing new is taken, what is under way is finished");
     service.stop().await;
@@ -383,7 +460,7 @@ pub(super) async fn serve(worker: bool, migrate: bool) -> Result<(), Failure> {
 }
 
 pub(super) async fn worker(migrate: bool) -> Result<(), Failure> {
-    let config = Config::from_env(&environment)?;
+    let config = configured(&environment)?;
     log::begin(&config.base.log);
     if config.base.database.sqlite_file.is_some() {
         return Err(Failure::Usage(vec![

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::out::say;
 use super::{Failure, environment, log, serve};
 use crate::clock::Clock;
 use crate::config::{Base, Needs};
@@ -25,7 +26,7 @@ pub(super) async fn simulate(
     let told = serve::Told::listen()?;
     let running = simulator::start(settings, Clock::system(), Random::os())
         .map_err(|error| Failure::failed(&format!("cannot listen on {listen}"), &error))?;
-    println!("listening on http://{}", running.addr());
+    say!("listening on http://{}", running.addr())?;
     told.wait().await;
     running.stop().await;
     Ok(())

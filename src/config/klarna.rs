@@ -99,11 +99,7 @@ pub(super) fn klarna(r: &mut Reader) -> (Option<Klarna>, Option<Target>) {
         "give hosts as host or host:port, comma-separated, without scheme, path and *",
         |text| values::list(text, values::allowed_host),
     );
-    let markets = r.parse(
-        "KLARNA_MARKETS",
-        "give country/currency pairs such as SE/SEK NO/NOK",
-        |text| values::list(text, values::market),
-    );
+    let markets = markets(r);
     let creates = r.number("KLARNA_CREATES_PER_SECOND", 0..=10_000);
     let source = r.parse(
         "KLARNA_LINK_SOURCE",
@@ -141,6 +137,15 @@ pub(super) fn klarna(r: &mut Reader) -> (Option<Klarna>, Option<Target>) {
         })
     });
     (klarna, target)
+}
+
+/// Where is sold, as country and currency.
+pub(super) fn markets(r: &mut Reader) -> Option<Vec<(String, String)>> {
+    r.parse(
+        "KLARNA_MARKETS",
+        "give country/currency pairs such as SE/SEK NO/NOK",
+        |text| values::list(text, values::market),
+    )
 }
 
 /// What was given, else the preset's, else the URL's own host; a loopback one is always among them.

@@ -1,22 +1,22 @@
 //! Who sells, what a request need not say, and how much is too much.
 
 use super::reader::Reader;
-use super::{Defaults, Klarna, Limits, Merchant, values};
+use super::{Defaults, Limits, Merchant, klarna, values};
 use crate::link::{LineKind, Mode};
 
 pub(super) fn merchant(r: &mut Reader) -> Option<Merchant> {
     let form = "give an https URL (http on loopback) without user and fragment";
     let name = r.need(
         "MERCHANT_NAME",
-        "give 1 to 100 characters, no line breaks",
-        |text| values::line(text, 100),
+        "give 1 to 100 characters, without line breaks and without ://, as messages have no other link than the payment's",
+        |text| values::line(text, 100).filter(|name| !name.contains("://")),
     );
     let terms_url = r.need("MERCHANT_TERMS_URL", form, values::web_url);
     let logo_url = r.parse("MERCHANT_LOGO_URL", form, values::web_url);
     let support = r.parse(
         "MERCHANT_SUPPORT",
-        "give an e-mail or phone number, up to 100 characters, no line breaks",
-        |text| values::line(text, 100),
+        "give an e-mail address or a phone number",
+        values::support,
     );
     Some(Merchant {
         name: name?,
@@ -26,8 +26,10 @@ pub(super) fn merchant(r: &mut Reader) -> Option<Merchant> {
     })
 }
 
-pub(super) fn defaults(r: &mut Reader, klarna: Option<&Klarna>) -> Option<Defaults> {
-    let markets = klarna.map(|klarna| &klarna.markets);
+pub(super) fn defaults(r: &mut Reader) -> Option<Defaults> {
+    // read by itself: whatever else is wrong with Klarna's settings hides nothing here
+    let markets = klarna::markets(r);
+    let markets = markets.as_ref();
     let country = r.parse(
         "DEFAULT_COUNTRY",
         "give two letters, a country of KLARNA_MARKETS",
@@ -46,6 +48,22 @@ pub(super) fn defaults(r: &mut Reader, klarna: Option<&Klarna>) -> Option<Defaul
             sold.then_some(currency)
         },
     );
+    if let (Some(country), Some(currency), Some(markets)) = (&country, &currency, markets)
+        && !markets
+            .iter()
+            .any(|it| (&it.0, &it.1) == (country, currency))
+    {
+        let there = markets.iter().filter(|it| it.0 == *country);
+        let fitting: Vec<_> = there.map(|it| it.1.as_str()).collect();
+        r.fault(
+            "DEFAULT_CURRENCY",
+            "does not go with DEFAULT_COUNTRY",
+            format!(
+                "give one that KLARNA_MARKETS has there: {}",
+                fitting.join(", ")
+            ),
+        );
+    }
     let locale = r.parse(
         "DEFAULT_LOCALE",
         "give xx or xx-YY such as en-GB",

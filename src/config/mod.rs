@@ -96,7 +96,7 @@ pub struct Config {
 impl Base {
     /// Reads what a lesser command needs. `get` answers the value of an environment variable.
     pub fn from_env(get: Get, needs: Needs) -> Result<Self, Vec<ConfigFault>> {
-        Self::read(get, &|path| std::fs::read_to_string(path), needs)
+        Self::read(get, &|path| std::fs::read(path), needs)
     }
 
     fn read(get: Get, file: File, needs: Needs) -> Result<Self, Vec<ConfigFault>> {
@@ -132,69 +132,51 @@ impl Config {
     /// Reads everything. `get` answers the value of an environment variable; a secret may instead
     /// be in the file that `NAME_FILE` names.
     pub fn from_env(get: Get) -> Result<Self, Vec<ConfigFault>> {
-        Self::read(get, &|path| std::fs::read_to_string(path))
+        Self::read(get, &|path| std::fs::read(path))
+    }
+
+    /// What of the configuration can be read, whatever is wrong with the rest.
+    pub fn partial(get: Get) -> Partial {
+        let r = &mut Reader::new(get, &|path| std::fs::read(path));
+        let draft = Draft::read(r);
+        Partial {
+            database: draft.database,
+            secret: draft.secret.is_some(),
+            merchant: draft.merchant,
+            time_zone: draft.defaults.map(|it| it.time_zone),
+            templates_dir: draft.templates_dir,
+            smtp: draft.smtp,
+            sms: draft.sms,
+        }
     }
 
     fn read(get: Get, file: File) -> Result<Self, Vec<ConfigFault>> {
         let r = &mut Reader::new(get, file);
-        let listen = r.parse(
-            "PAYLINK_LISTEN",
-            "give an address and port such as 127.0.0.1:8080",
-            |text| text.replace("localhost:", "127.0.0.1:").parse().ok(),
-        );
-        let (klarna, target) = klarna::klarna(r);
-        let loopback = target.as_ref().is_some_and(|target| target.loopback);
-        let public = process::public_url(r, loopback, listen);
-        let database = process::database(r);
-        let secret = process::secret(r, database.as_ref());
-        let workers = r.number("PAYLINK_WORKERS", 1..=1000);
-        let ca_file = process::ca_file(r);
-        let log = process::log(r);
-        let operator_email = r.parse("OPERATOR_EMAIL", "give an address", values::address);
-        let merchant = merchant::merchant(r);
-        let defaults = merchant::defaults(r, klarna.as_ref());
-        let smtp = channels::smtp(r, public.as_ref().map(|public| public.0.as_str()));
-        let templates_dir = r.parse("EMAIL_TEMPLATES_DIR", "give a folder", |text| {
-            Some(PathBuf::from(text))
-        });
-        let sms = channels::sms(r, merchant.as_ref());
-        let sms_countries = r.parse(
-            "SMS_COUNTRIES",
-            "give two-letter country codes, comma-separated",
-            |text| values::list(text, values::country),
-        );
-        let limits = merchant::limits(r, target.as_ref().map(|target| target.mode));
-
-        let (
-            Some(listen),
-            Some(klarna),
-            Some(target),
-            Some((public_url, public_url_defaulted)),
-            Some(database),
-            Some(workers),
-            Some(log),
-            Some(merchant),
-            Some(defaults),
-            Some(sms),
-            Some(limits),
-            true,
-        ) = (
-            listen,
-            klarna,
-            target,
-            public,
-            database,
-            workers,
-            log,
-            merchant,
-            defaults,
-            sms,
-            limits,
-            r.faults.is_empty(),
-        )
+        let Draft {
+            listen: Some(listen),
+            klarna: Some(klarna),
+            target: Some(target),
+            public: Some((public_url, public_url_defaulted)),
+            database: Some(database),
+            secret,
+            workers: Some(workers),
+            ca_file,
+            log: Some(log),
+            operator_email,
+            merchant: Some(merchant),
+            defaults: Some(defaults),
+            smtp,
+            templates_dir,
+            sms: Some(sms),
+            sms_countries,
+            limits: Some(limits),
+        } = Draft::read(r)
         else {
             return Err(std::mem::take(&mut r.faults));
         };
+        if !r.faults.is_empty() {
+            return Err(std::mem::take(&mut r.faults));
+        }
         let sms_countries = sms_countries.unwrap_or_else(|| {
             let mut countries: Vec<_> = klarna.markets.iter().map(|it| it.0.clone()).collect();
             countries.sort();
@@ -259,5 +241,96 @@ impl Config {
             );
         }
         warnings
+    }
+}
+
+/// What of a faulty configuration others are made of, so that their faults are told with its own.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    /// Where links are kept.
+    pub database: Option<Database>,
+    /// Whether `PAYLINK_SECRET` is there.
+    pub secret: bool,
+    /// Our side.
+    pub merchant: Option<Merchant>,
+    /// `DEFAULT_TIME_ZONE`.
+    pub time_zone: Option<String>,
+    /// `EMAIL_TEMPLATES_DIR`.
+    pub templates_dir: Option<PathBuf>,
+    /// How mail leaves.
+    pub smtp: Option<Smtp>,
+    /// How SMS leave.
+    pub sms: Option<Sms>,
+}
+
+/// Every setting by itself: `None` where it is absent or wrong.
+struct Draft {
+    listen: Option<SocketAddr>,
+    klarna: Option<Klarna>,
+    target: Option<klarna::Target>,
+    public: Option<(String, bool)>,
+    database: Option<Database>,
+    secret: Option<MasterKey>,
+    workers: Option<u32>,
+    ca_file: Option<PathBuf>,
+    log: Option<Log>,
+    operator_email: Option<String>,
+    merchant: Option<Merchant>,
+    defaults: Option<Defaults>,
+    smtp: Option<Smtp>,
+    templates_dir: Option<PathBuf>,
+    sms: Option<Sms>,
+    sms_countries: Option<Vec<String>>,
+    limits: Option<Limits>,
+}
+
+impl Draft {
+    fn read(r: &mut Reader) -> Self {
+        let listen = r.parse(
+            "PAYLINK_LISTEN",
+            "give an address and port such as 127.0.0.1:8080",
+            |text| text.replace("localhost:", "127.0.0.1:").parse().ok(),
+        );
+        let (klarna, target) = klarna::klarna(r);
+        let loopback = target.as_ref().is_some_and(|target| target.loopback);
+        let public = process::public_url(r, loopback, listen);
+        let database = process::database(r);
+        let secret = process::secret(r, database.as_ref());
+        let workers = r.number("PAYLINK_WORKERS", 1..=1000);
+        let ca_file = process::ca_file(r);
+        let log = process::log(r);
+        let operator_email = r.parse("OPERATOR_EMAIL", "give an address", values::address);
+        let merchant = merchant::merchant(r);
+        let defaults = merchant::defaults(r);
+        let smtp = channels::smtp(r, public.as_ref().map(|public| public.0.as_str()));
+        let templates_dir = r.parse("EMAIL_TEMPLATES_DIR", "give a folder", |text| {
+            Some(PathBuf::from(text))
+        });
+        let sms = channels::sms(r, merchant.as_ref());
+        let sms_countries = r.parse(
+            "SMS_COUNTRIES",
+            "give two-letter country codes, comma-separated",
+            |text| values::list(text, values::country),
+        );
+        let limits = merchant::limits(r, target.as_ref().map(|target| target.mode));
+        Self {
+            listen,
+            klarna,
+            target,
+            public,
+            database,
+            secret,
+            workers,
+            ca_file,
+            log,
+            operator_email,
+            merchant,
+            defaults,
+            smtp,
+            templates_dir,
+            sms,
+            sms_countries,
+            limits,
+        }
     }
 }

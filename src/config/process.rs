@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::SecretString;
 use url::Url;
 
@@ -105,7 +108,26 @@ pub(super) fn secret(r: &mut Reader, database: Option<&Database>) -> Option<Mast
 }
 
 pub(super) fn ca_file(r: &mut Reader) -> Option<PathBuf> {
-    r.given("SSL_CERT_FILE").map(PathBuf::from)
+    const RIGHT: &str =
+        "name a PEM file that this user can read, with the authorities' certificates";
+    let path = PathBuf::from(r.given("SSL_CERT_FILE")?);
+    match r.bytes(&path) {
+        Ok(pem) if has_certificate(&pem) => {}
+        Ok(_) => r.fault("SSL_CERT_FILE", "names a file without a certificate", RIGHT),
+        Err(cause) => r.fault(
+            "SSL_CERT_FILE",
+            format!("names a file that cannot be read ({})", cause.kind()),
+            RIGHT,
+        ),
+    }
+    Some(path)
+}
+
+/// Whether there is one that can be trusted: the readers of the file pass over all others.
+fn has_certificate(pem: &[u8]) -> bool {
+    CertificateDer::pem_slice_iter(pem)
+        .filter_map(Result::ok)
+        .any(|certificate| RootCertStore::empty().add(certificate).is_ok())
 }
 
 pub(super) fn log(r: &mut Reader) -> Option<Log> {

@@ -25,7 +25,7 @@ impl fmt::Display for ConfigFault {
 impl std::error::Error for ConfigFault {}
 
 pub(super) type Get<'a> = &'a dyn Fn(&str) -> Option<String>;
-pub(super) type File<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+pub(super) type File<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
 pub(super) struct Reader<'a> {
     get: Get<'a>,
@@ -87,7 +87,10 @@ impl<'a> Reader<'a> {
             );
             return value;
         }
-        match (self.file)(Path::new(&path)) {
+        let text = self.bytes(Path::new(&path)).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+        });
+        match text {
             // editors and `echo` end a file with a line break that is no part of the secret
             Ok(text) => match text.trim_end_matches(['\r', '\n']) {
                 "" => {
@@ -105,6 +108,11 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// The content of a file that a setting names.
+    pub(super) fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        (self.file)(path)
     }
 
     /// What was given, or the table's default.

@@ -4,6 +4,7 @@
 use url::{Host, Url};
 
 use super::{AllowedHost, Mailbox};
+use crate::link::place;
 
 /// Whether a URL's host is this machine's own.
 pub(super) fn is_loopback(url: &Url) -> bool {
@@ -56,9 +57,9 @@ pub(super) fn list<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<V
     items.filter(|items| !items.is_empty())
 }
 
-/// Two letters, upper case.
+/// A country of ISO 3166-1, two letters, upper case.
 pub(super) fn country(text: &str) -> Option<String> {
-    letters(text, 2).map(str::to_ascii_uppercase)
+    place::country(text).ok()
 }
 
 /// Three letters, upper case.
@@ -66,10 +67,10 @@ pub(super) fn currency(text: &str) -> Option<String> {
     letters(text, 3).map(str::to_ascii_uppercase)
 }
 
-/// `GB/GBP`.
+/// `GB/GBP`, both existing.
 pub(super) fn market(text: &str) -> Option<(String, String)> {
-    let (at, money) = text.split_once('/')?;
-    Some((country(at)?, currency(money)?))
+    // an item of a list: there is one
+    place::markets(text)?.pop()
 }
 
 /// `en` or `en-GB`.
@@ -90,6 +91,18 @@ fn letters(text: &str, count: usize) -> Option<&str> {
 pub(super) fn line(text: &str, most: usize) -> Option<String> {
     let fits = (1..=most).contains(&text.chars().count());
     (fits && !text.chars().any(char::is_control)).then(|| text.to_owned())
+}
+
+/// Whom a buyer can turn to: an address, or a phone number as people write it. Nothing else: what
+/// looks like a web address would be a second link in a message.
+pub(super) fn support(text: &str) -> Option<String> {
+    let layout = |c: char| matches!(c, ' ' | '\u{a0}' | '-' | '.' | '(' | ')' | '/');
+    let dialled = || {
+        let dial: String = text.chars().filter(|c| !layout(*c)).collect();
+        let digits = dial.strip_prefix('+').unwrap_or(&dial);
+        (3..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    line(text, 100).filter(|text| address(text).is_some() || dialled())
 }
 
 /// An address alone: dot-atom, `@`, a domain (one label is enough: `localhost`), 254 at most.

@@ -36,6 +36,13 @@ fn since(now: Timestamp, seconds: i64) -> Timestamp {
     after(now, SignedDuration::from_secs(-seconds))
 }
 
+/// How long until `at` has left the window that now begins at `begin`: whole seconds, at least one.
+fn until_passed(at: Timestamp, begin: Timestamp) -> Duration {
+    let millis = at.duration_since(begin).as_millis().max(0);
+    let seconds = u64::try_from(millis).unwrap_or(0) / 1_000 + 1;
+    Duration::from_secs(seconds)
+}
+
 impl Limits {
     /// May this caller create one more link now?
     pub(super) fn link(
@@ -59,9 +66,9 @@ impl Limits {
             if most == 0 {
                 continue;
             }
-            let count = tx.count_links_since(caller.actor, whose, since(now, HOUR))?;
-            if count >= i64::from(most) {
-                return Err(Refusal::RateLimited(Duration::from_mins(1)));
+            let within = since(now, HOUR);
+            if let Some(oldest) = tx.nth_link_since(caller.actor, whose, within, most)? {
+                return Err(Refusal::RateLimited(until_passed(oldest, within)));
             }
         }
         Ok(())
@@ -90,5 +97,25 @@ impl Limits {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_when_the_oldest_has_left_the_window() {
+        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+        let begin = since(now, HOUR);
+        for (made, wait) in [
+            ("2026-11-24T11:00:00Z", 1),
+            ("2026-11-24T11:00:00.500Z", 1),
+            ("2026-11-24T11:10:00Z", 601),
+            ("2026-11-24T12:00:00Z", 3_601),
+        ] {
+            let wait = Duration::from_secs(wait);
+            assert_eq!(until_passed(made.parse().unwrap(), begin), wait, "{made}");
+        }
     }
 }

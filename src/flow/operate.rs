@@ -102,7 +102,7 @@ async fn begin(
     {
         // nothing can be weighed before Order Management has told the amounts
         let worker = house.clone();
-        let read = house.patiently(async move { settle::read(&worker, &link).await });
+        let read = house.patiently(Box::pin(async move { settle::read(&worker, &link).await }));
         if let Some(Err(refusal)) = read.await {
             tracing::info!(link = %id, error = &refusal as &dyn std::error::Error, "the payment's amounts are not known yet");
         }
@@ -142,7 +142,8 @@ async fn begin(
         Begun::Ask(operation, claim) => (*operation, claim),
     };
     let (worker, asked, first) = (house.clone(), operation.clone(), key.clone());
-    let work = async move { ask(&worker, claim, asked, first.as_ref()).await };
+    // boxed: it may hold a call, a booking and a read
+    let work = Box::pin(async move { ask(&worker, claim, asked, first.as_ref()).await });
     if let Some(Err(refusal)) = house.patiently(work).await {
         tracing::warn!(operation = %operation.id, error = &refusal as &dyn std::error::Error, "an operation goes on in the background");
     }
@@ -302,14 +303,11 @@ async fn replay(house: &House, kept: &Kept) -> Result<Operated, Refusal> {
     let (link, operation) = whole(house, kept.link.ok_or(Refusal::NotFound)?, id).await?;
     let first = kept.answer.as_deref().and_then(Answer::from_word);
     let answer = match (first, &operation.outcome) {
-        (Some(Answer::Refused), Outcome::Failed { why, .. }) => {
+        (Some(Answer::Refused) | None, Outcome::Failed { why, .. }) => {
             return Err(Refusal::Replayed(Box::new(refused(link.id, why))));
         }
         (Some(Answer::Accepted), _) => Answer::Accepted,
         (Some(Answer::Done | Answer::Refused), _) | (None, Outcome::Done { .. }) => Answer::Done,
-        (None, Outcome::Failed { why, .. }) => {
-            return Err(Refusal::Replayed(Box::new(refused(link.id, why))));
-        }
         (None, Outcome::Pending) => {
             let at_work = house
                 .store

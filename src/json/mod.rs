@@ -59,7 +59,7 @@ impl std::error::Error for Malformed {}
 
 /// Reads one JSON object: UTF-8, no member twice, at most [`DEPTH`] deep, nothing after it.
 /// Whole numbers without fraction or exponent that fit `i64` become [`Tree::Int`], all other
-/// numbers [`Tree::Number`].
+/// numbers [`Tree::Number`]. (`-0.0` becomes 0, too: it comes out of the parser as `-0` does.)
 pub fn parse(bytes: &[u8]) -> Result<Tree, Malformed> {
     let text = std::str::from_utf8(bytes).map_err(|fault| Malformed::NotUtf8 {
         byte: fault.valid_up_to(),
@@ -141,6 +141,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(i64::try_from(number).map_or_else(|_| Tree::Number(number.to_string()), Tree::Int))
     }
     fn visit_f64<E>(self, number: f64) -> Result<Tree, E> {
+        // how serde_json hands out `-0`, a whole number
+        if number == 0.0 && number.is_sign_negative() {
+            return Ok(Tree::Int(0));
+        }
         Ok(Tree::Number(format!("{number:?}")))
     }
     fn visit_str<E>(self, text: &str) -> Result<Tree, E> {

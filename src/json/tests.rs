@@ -64,6 +64,9 @@ fn what_is_no_object_is_malformed_and_says_why() {
 
 #[test]
 fn numbers_keep_their_kind() {
+    let tree = parse(br#"{"a":-0,"b":0.0}"#).unwrap();
+    assert_eq!(tree.int("a"), Some(0));
+    assert!(matches!(tree.get("b"), Some(Tree::Number(_))));
     let text = br#" {"a":-5,"b":9223372036854775807,"c":9223372036854775808,"d":1.0,"e":1e3} "#;
     let tree = parse(text).unwrap();
     assert_eq!(tree.int("a"), Some(-5));

@@ -230,7 +230,8 @@ impl Klarna {
     }
 
     /// Disables an HPP session for good. `Refused` (400): the buyer has paid, or is just paying:
-    /// read back. `NotFound`: its end came. Not held back by an open breaker.
+    /// read back. `NotFound`: its end came. `Unknown` after any success but 204: a page of a proxy's
+    /// closes nothing. Not held back by an open breaker.
     pub async fn disable_session(&self, session: &str) -> Result<(), KlarnaError> {
         let op = Op::DisableSession;
         let url = self.url(op, "/hpp/v1/sessions/", session, "")?;
@@ -269,12 +270,13 @@ impl Klarna {
         })
     }
 
-    /// Aborts a KCO order, so that it cannot be paid. `Forbidden` with status 403: it is
-    /// read-only, perhaps paid.
+    /// Aborts a KCO order, so that it cannot be paid; done when the order comes back.
+    /// `Forbidden` with status 403: it is read-only, perhaps paid.
     pub async fn abort_order(&self, order: &str) -> Result<(), KlarnaError> {
         let op = Op::AbortOrder;
         let url = self.url(op, "/checkout/v3/orders/", order, "/abort")?;
-        self.send(op, Method::POST, url, None, None).await.map(drop)
+        let body = self.send(op, Method::POST, url, None, None).await?;
+        understood::<kco::OrderAnswer>(op, &body).map(drop)
     }
 
     /// Reads the order in Order Management. That it answers proves the payment; `NotFound` proves
@@ -345,15 +347,21 @@ impl Klarna {
         body: Option<Vec<u8>>,
         idempotency: Option<Uuid>,
     ) -> Result<Answer, KlarnaError> {
-        self.transport
-            .call(Call {
-                op,
-                method,
-                url,
-                body,
-                idempotency,
-            })
-            .await
+        let call = Call {
+            op,
+            method,
+            url,
+            body,
+            idempotency,
+        };
+        let answer = self.transport.call(call).await?;
+        match op.done() {
+            Some(done) if answer.status != done => Err(op.unknown(format_args!(
+                "answered {} where only {done} means done",
+                answer.status
+            ))),
+            _ => Ok(answer),
+        }
     }
 
     async fn post<A: DeserializeOwned>(

@@ -85,6 +85,31 @@ impl Op {
         self == Self::DisableSession
     }
 
+    /// The one status that means "done" where an answer is believed for its status: with another
+    /// success something between us answered, and may have kept the call to itself. `None` where
+    /// the body is what is believed, and for *distribute*, whose success is told in three ways
+    /// (klarna.md §1.4).
+    pub(super) fn done(self) -> Option<u16> {
+        match self {
+            Self::AbortOrder => Some(200),
+            Self::Capture | Self::Refund => Some(201),
+            Self::DisableSession
+            | Self::Acknowledge
+            | Self::Cancel
+            | Self::Release
+            | Self::Extend
+            | Self::References
+            | Self::Authorization => Some(204),
+            Self::CreateOrder
+            | Self::ReadOrder
+            | Self::CreateSession
+            | Self::ReadSession
+            | Self::Distribute
+            | Self::ReadPayment
+            | Self::FetchQr => None,
+        }
+    }
+
     /// An error of this call in words.
     pub(super) fn unknown(self, what: impl std::fmt::Display) -> KlarnaError {
         KlarnaError::Unknown {

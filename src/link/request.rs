@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::delivery::Recipient;
 use super::draft::{country, sale};
-use super::fault::Fault;
+use super::fault::{Code, Fault};
 use super::grammar;
 use super::sale::{LineKind, Page, Sale, words};
 use super::send::{self, Billing};
@@ -75,6 +75,16 @@ pub struct Send {
     pub template: String,
 }
 
+impl Send {
+    /// Whether both put the same message into the same inbox. No mail provider of note tells
+    /// `A@x.com` from `a@x.com`, and the limits per recipient do not either.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.template == other.template
+            && self.to.channel() == other.to.channel()
+            && self.to.as_str().eq_ignore_ascii_case(other.to.as_str())
+    }
+}
+
 /// `contract.md`, Duplicates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
@@ -128,6 +138,7 @@ impl Request {
             defaults,
             &mut walk,
         );
+        born(body, now, &mut walk);
         let billing = Billing::read(body, &walk);
         let send = send::sends(body, &billing, defaults, &mut walk);
         let wanted_end = expiry::end(body, now, &mut walk);
@@ -234,6 +245,7 @@ impl RenewRequest {
             ),
             Some(given) => walk.at("sale", |walk| {
                 let sale = sale(given, grammar::SALE, country.as_deref(), &defaults, walk);
+                born(given, now, walk);
                 (sale, Billing::read(given, walk))
             }),
         };
@@ -249,6 +261,25 @@ impl RenewRequest {
             wanted_end,
             on_duplicate: OnDuplicate::Refuse,
         }))
+    }
+}
+
+/// A customer who is not born yet is refused here, as Klarna would, and not after a link was made.
+fn born(sale: &Tree, now: Timestamp, walk: &mut Walk) {
+    let Some(customer) = sale.get("customer") else {
+        return;
+    };
+    let today = jiff::tz::Offset::UTC.to_datetime(now).date();
+    let day = customer.text("date_of_birth");
+    let day = day.and_then(|day| day.parse::<jiff::civil::Date>().ok());
+    if day.is_some_and(|day| day > today) {
+        walk.at("customer", |walk| {
+            walk.fault_at(
+                "date_of_birth",
+                Code::OutOfRange,
+                "must not be in the future",
+            );
+        });
     }
 }
 

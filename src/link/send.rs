@@ -81,7 +81,7 @@ pub(super) fn sends(
                 let Some(send) = send(item, billing, defaults, walk) else {
                     return;
                 };
-                if sends.contains(&send) {
+                if sends.iter().any(|it| it.is_same(&send)) {
                     walk.fault(
                         Code::Conflict,
                         "another item asks for the same message to the same recipient",

@@ -91,8 +91,15 @@ const ENDINGS: &[&str] = &[
     "us", "vip", "xyz",
 ];
 
+/// Words that stand before a name with a dot and no space behind it.
+const TITLES: &[&str] = &[
+    "dr", "prof", "mr", "mrs", "ms", "st", "ste", "sr", "jr", "hr", "fr", "ing", "mag", "dra",
+    "sra", "rev",
+];
+
 /// Whether a person's name has something in it that a mail program or a phone would make a link
-/// of. `St.John` and `J.P. de Vries` are names; `evil.com`, `bit.ly/x` and `www.x` are not.
+/// of. `St.John`, `Dr.No` and `J.P. de Vries` are names; `evil.com`, `t.co/x`, `1.2.3.4` and
+/// `www.x` are not.
 pub(super) fn has_url(name: &str) -> bool {
     let lower = name.to_lowercase();
     if lower.contains("://") || lower.contains("www.") {
@@ -100,21 +107,38 @@ pub(super) fn has_url(name: &str) -> bool {
     }
     lower
         .split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '(' | ')' | '@' | '"' | '\''))
-        .any(|word| {
-            let (host, path) = word
-                .split_once(['/', ':', '?', '#'])
-                .map_or((word, false), |(host, _)| (host, true));
-            let host = host.trim_matches(|c: char| !c.is_alphanumeric());
-            let Some((before, ending)) = host.rsplit_once('.') else {
-                return false;
-            };
-            // one letter before the dot is an initial
-            let label = before.rsplit('.').next().unwrap_or("");
-            let domain =
-                label.chars().count() > 1 && label.chars().all(|c| c.is_alphanumeric() || c == '-');
-            let top = ending.len() > 1 && ending.chars().all(char::is_alphabetic);
-            domain && top && (path || ENDINGS.contains(&ending))
-        })
+        .any(is_linked)
+}
+
+fn is_linked(word: &str) -> bool {
+    let (host, path) = match word.split_once(['/', ':', '?', '#']) {
+        Some((host, rest)) => (
+            host,
+            word[host.len()..].starts_with('/') || !rest.is_empty(),
+        ),
+        None => (word, false),
+    };
+    let host = host.trim_matches(|c: char| !c.is_alphanumeric());
+    if host.parse::<Ipv4Addr>().is_ok() {
+        return true;
+    }
+    let Some((before, ending)) = host.rsplit_once('.') else {
+        return false;
+    };
+    let label = before.rsplit('.').next().unwrap_or("");
+    let domain = !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-');
+    let top = ending.len() > 1 && ending.chars().all(char::is_alphabetic);
+    let known = ENDINGS.contains(&ending);
+    let initial = label.chars().count() == 1;
+    domain
+        && top
+        && if path {
+            // J.Smith/R.Jones are two people
+            !initial || known || ending.len() == 2
+        } else {
+            // A.de and Dr.No: an initial or a title before a short name
+            known && !(ending.len() == 2 && (initial || TITLES.contains(&label)))
+        }
 }
 
 /// `#RRGGBB`.

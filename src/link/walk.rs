@@ -118,6 +118,9 @@ impl<'a> Walk<'a> {
                     self.fault(Code::OutOfRange, bounds(*min, *max));
                 }
             }
+            (Kind::Int { min, max }, Tree::Number(text)) if beyond(text) => {
+                self.fault(Code::OutOfRange, bounds(*min, *max));
+            }
             (Kind::Int { .. }, _) => self.wrong_type("a whole number, without quotes or fraction"),
             (Kind::Word(words), Tree::Text(word)) => {
                 if !words.contains(&word.as_str()) {
@@ -252,6 +255,16 @@ pub(super) const PHONE: &str = "must be one phone number, such as +447700900123,
 
 fn letters(text: &str, count: usize) -> bool {
     text.len() == count && text.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+/// Whether a number is one that no 64-bit integer holds. So large a number has no fraction left,
+/// and how it was written is lost.
+fn beyond(number: &str) -> bool {
+    // 2^63; the double nearest to i64::MAX
+    let limit = 9_223_372_036_854_775_808.0;
+    number
+        .parse::<f64>()
+        .is_ok_and(|number| number >= limit || number < -limit)
 }
 
 fn bounds(min: i64, max: i64) -> String {

@@ -1,6 +1,7 @@
 //! SQLite: the file, its lock, its pragmas, its one writer and its readers.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -104,6 +105,8 @@ pub(super) fn lock(file: &Path) -> Result<File, OpenError> {
     let mut name = file.as_os_str().to_owned();
     name.push(".lock");
     let lock = File::options()
+        // as the database and its key: whoever else holds the lock keeps us from serving
+        .mode(0o600)
         .create(true)
         .truncate(false)
         .write(true)

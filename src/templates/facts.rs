@@ -85,10 +85,11 @@ impl Facts {
         })
     }
 
-    /// The same with names cut so that amount, merchant and reference all show in a subject.
-    pub(super) fn elided(&self) -> Self {
+    /// The same with names cut, the reference to `length` characters, so that amount, merchant and
+    /// reference all show in a subject or a short SMS.
+    pub(super) fn elided(&self, length: usize) -> Self {
         Self {
-            reference: form::elide(&self.reference, 22),
+            reference: form::elide(&self.reference, length),
             merchant_length: 28,
             ..self.clone()
         }

@@ -59,7 +59,7 @@ pub struct Message {
     pub text: String,
     /// The mail; wants the QR picture at `cid:qr@paylink` unless the facts are without one.
     pub html: String,
-    /// One line, GSM-7 as long as the values are.
+    /// One line, GSM-7 as long as the values are; names cut where it took more than three messages.
     pub sms: String,
     /// BCP 47, of the words: `en-GB`, `nb-NO`, `en`.
     pub language: String,
@@ -166,11 +166,21 @@ impl Templates {
                 if subject.chars().count() <= SUBJECT {
                     return Ok(subject);
                 }
-                let shorter = form::line(&render(&facts.elided(), Form::Subject)?);
+                let shorter = form::line(&render(&facts.elided(REFERENCE), Form::Subject)?);
                 Ok(form::elide(&shorter, SUBJECT))
             }
             HTML => render(facts, Form::Html),
-            "sms.txt" => render(facts, Form::Sms).map(|text| form::line(&text)),
+            "sms.txt" => {
+                let mut sms = form::line(&render(facts, Form::Sms)?);
+                // a reference of emoji costs more: what is left of it gets shorter until all fits
+                for length in [REFERENCE, 12, 6] {
+                    if form::fits_three(&sms) {
+                        break;
+                    }
+                    sms = form::line(&render(&facts.elided(length), Form::Sms)?);
+                }
+                Ok(sms)
+            }
             _ => render(facts, Form::Text).map(|text| form::paragraphs(&text)),
         }
     }
@@ -230,3 +240,6 @@ impl Templates {
 
 /// What mail programs show of a subject, and RFC 5322's advice for a line.
 const SUBJECT: usize = 78;
+
+/// What is left of a long reference where room is short.
+const REFERENCE: usize = 22;

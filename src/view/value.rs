@@ -1,8 +1,12 @@
 //! Values that JSON has no type of its own for.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::link::Tree;
 
@@ -30,9 +34,32 @@ impl Serialize for Instant {
 }
 
 /// What was checked and is handed through as it came: `options`, `gui`, `attachment` …
-#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
-#[schema(value_type = serde_json::Value)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json(pub Tree);
+
+/// Any value but null, said in full: where the value may be absent the document has `oneOf` null
+/// and this, and a schema without a type would match null a second time.
+impl PartialSchema for Json {
+    fn schema() -> RefOr<Schema> {
+        let types = [
+            Type::Object,
+            Type::Array,
+            Type::String,
+            Type::Number,
+            Type::Boolean,
+        ];
+        ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter(types))
+            .description(Some("What was checked and is handed through as it came."))
+            .into()
+    }
+}
+
+impl ToSchema for Json {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Json")
+    }
+}
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

@@ -161,7 +161,7 @@ pub(super) fn frame(position: i64, kind: &str, json: &str) -> Bytes {
 }
 
 /// Events as they happen (server-sent events): `id` is a cursor, `event` the type, `data` one line.
-#[utoipa::path(get, path = "/v1/events/stream", tag = "events",
+#[utoipa::path(get, path = "/v1/events/stream", operation_id = "stream_events", tag = "events",
     params(("Last-Event-ID" = Option<String>, Header, description = "Go on after this; without it from now.")),
     responses((status = 200, description = "The stream; a comment each 15 s.", body = String, content_type = "text/event-stream"),
               (status = 410, description = "`gone`: that id is outside of what is kept", body = ProblemView),

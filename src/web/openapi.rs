@@ -73,10 +73,16 @@ fn finished(base: &str) -> openapi::OpenApi {
         }
     }
     for (path, item) in &mut document.paths.paths {
-        let operations = [&mut item.get, &mut item.post, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
+        let reads = item.get.as_mut().map(|it| (it, false));
+        let writes = [&mut item.post, &mut item.delete];
+        let writes = writes.into_iter().flatten().map(|it| (it, true));
+        for (operation, with_body) in reads.into_iter().chain(writes) {
             if path.starts_with("/v1/") {
-                guarded(operation);
+                add(operation, OF_ALL);
+                // those that need none read it, too: what is given and not understood is refused
+                if with_body {
+                    add(operation, OF_BODIES);
+                }
             }
             told_as_problems(operation);
         }
@@ -96,19 +102,31 @@ fn complete(name: &str, schema: &mut RefOr<Schema>) {
     }
 }
 
+/// Problems by status, with what is said of each.
+type Problems = &'static [(&'static str, &'static str)];
+
 /// The answers that every call under `/v1` may give.
-fn guarded(operation: &mut Operation) {
-    let common = [
-        ("401", "`unauthorized`: no valid API key."),
-        ("403", "`forbidden`: the key's role lacks this call."),
-        ("422", "`validation_failed`: all faults at once."),
-        (
-            "503",
-            "`storage_unavailable`, `overloaded`: nothing was acknowledged.",
-        ),
-    ];
+const OF_ALL: Problems = &[
+    ("401", "`unauthorized`: no valid API key."),
+    ("403", "`forbidden`: the key's role lacks this call."),
+    ("422", "`validation_failed`: all faults at once."),
+    (
+        "503",
+        "`storage_unavailable`, `overloaded`: nothing was acknowledged.",
+    ),
+];
+
+/// The answers that every call that reads a body may give besides.
+const OF_BODIES: Problems = &[
+    ("400", "`malformed_json`: the body is not one JSON object."),
+    ("413", "`payload_too_large`: more than 1 MiB."),
+    ("415", "`unsupported_media_type`: not `application/json`."),
+];
+
+/// Adds the problems that the call itself does not tell of.
+fn add(operation: &mut Operation, problems: Problems) {
     let problem = RefOr::Ref(Ref::from_schema_name("Problem"));
-    for (status, description) in common {
+    for &(status, description) in problems {
         let response = ResponseBuilder::new()
             .description(description)
             .content(
@@ -119,7 +137,7 @@ fn guarded(operation: &mut Operation) {
         operation
             .responses
             .responses
-            .entry(status.into())
+            .entry(status.to_owned())
             .or_insert(RefOr::T(response));
     }
 }

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+    AdditionalProperties, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat,
+    SchemaType, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -44,20 +45,40 @@ bodies! {
     DisableBody as "DisableRequest" = grammar::DISABLE, r#"{"reason":"paid_elsewhere"}"#;
 }
 
-/// An object with these members and no others. Those that are refused are left out.
+/// An object with these members and no others. Those that are refused are left out. Null means
+/// the same as an absent member, so it is taken where a member may be absent.
 fn members(all: &[Member]) -> Schema {
     let mut object = ObjectBuilder::new()
         .schema_type(Type::Object)
         .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
     for member in all {
         if let Some(schema) = kind(&member.kind) {
-            object = object.property(member.name, schema);
-            if member.required {
-                object = object.required(member.name);
-            }
+            object = if member.required {
+                object.property(member.name, schema).required(member.name)
+            } else {
+                object.property(member.name, or_null(schema))
+            };
         }
     }
     Schema::Object(object.build())
+}
+
+fn or_null(mut schema: Schema) -> Schema {
+    let types = match &mut schema {
+        Schema::Object(object) => {
+            if let Some(words) = &mut object.enum_values {
+                words.push(serde_json::Value::Null);
+            }
+            &mut object.schema_type
+        }
+        Schema::Array(array) => &mut array.schema_type,
+        // kind() makes no others
+        _ => return schema,
+    };
+    if let SchemaType::Type(one) = types {
+        *types = SchemaType::from_iter([one.clone(), Type::Null]);
+    }
+    schema
 }
 
 fn kind(kind: &Kind) -> Option<Schema> {

@@ -160,9 +160,9 @@ async fn a_part_and_then_the_rest(w: &World) {
 async fn lines_sum_to_the_amount(w: &World) {
     let who = w.integrator();
     let link = paid(w, &who).await;
-    let line =
+    let shirts =
         json!({"name": "Red T-Shirt", "quantity": 2, "unit_price": 10_000, "tax_rate": 1_000});
-    let wrong = json!({"amount": 19_999, "order_lines": [line]});
+    let wrong = json!({"amount": 19_999, "order_lines": [shirts]});
     let refused = does(&who, &link, "capture", &wrong).await;
     refused.problem(422, "validation_failed");
     assert_eq!(
@@ -175,7 +175,7 @@ async fn lines_sum_to_the_amount(w: &World) {
     for pointer in ["/amount", "/order_lines", "/reference", "/tip"] {
         assert!(pointers.contains(&pointer), "{faults:?}");
     }
-    let taken = does(&who, &link, "capture", &json!({"order_lines": [line]})).await;
+    let taken = does(&who, &link, "capture", &json!({"order_lines": [shirts]})).await;
     assert_eq!(taken.expect(201).json()["amount"], 20_000);
     let om = &w.klarna.order(&link).await["om"];
     assert_eq!(

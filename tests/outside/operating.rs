@@ -20,6 +20,8 @@ stories!(
         all_faults_of_the_settings_are_told_at_once,
         a_loopback_klarna_must_be_allowed,
         wrong_usage_is_exit_2,
+        a_reader_that_goes_away_breaks_nothing,
+        keys_are_listed_for_machines,
         a_simulator_picks_its_port,
         messages_are_masked_in_the_loudest_log,
     ]
@@ -144,10 +146,12 @@ async fn a_second_process_is_refused_the_file(w: &World) {
         assert_eq!(ended.stdout, "", "{command}");
         assert!(!ended.stderr.trim().is_empty(), "{command} says why");
     }
-    // the key of the file was made for its owner alone
-    let key = std::fs::metadata(w.path("paylink.db.key")).expect("the key file");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&key.permissions());
-    assert_eq!(mode & 0o777, 0o600);
+    // what lies beside the database was made for its owner alone
+    for name in ["paylink.db.key", "paylink.db.lock"] {
+        let file = std::fs::metadata(w.path(name)).expect("a file beside the database");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&file.permissions());
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
     assert!(w.stderr().contains("paylink.db.key"), "said on stderr");
     w.agent().creates(&sale()).await;
 }
@@ -163,11 +167,22 @@ async fn all_faults_of_the_settings_are_told_at_once(w: &World) {
         ("SMTP_URL", "smtp://mail.example.com?tls=none"),
         ("KLARNA_PASSWORD", "hush-hush"),
         ("MERCHANT_NAME", ""),
+        ("SSL_CERT_FILE", "nowhere.pem"),
+        ("DEFAULT_COUNTRY", "GB"),
+        ("DEFAULT_CURRENCY", "SEK"),
     ];
-    let env = env
+    let mut env: Vec<_> = env
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
+    // what only templates find is told with the rest
+    let folder = w.path("broken");
+    std::fs::create_dir_all(folder.join("link")).expect("a folder");
+    std::fs::write(folder.join("link/sms.txt.hbs"), "{{nothing").expect("a template");
+    env.push((
+        "EMAIL_TEMPLATES_DIR".to_owned(),
+        folder.display().to_string(),
+    ));
     let ended = run(&["serve"], &env, &w.dir);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     for name in [
@@ -181,6 +196,9 @@ async fn all_faults_of_the_settings_are_told_at_once(w: &World) {
         "PAYLINK_LISTEN",
         "PAYLINK_PUBLIC_URL",
         "SMTP_URL",
+        "SSL_CERT_FILE",
+        "DEFAULT_CURRENCY",
+        "sms.txt.hbs",
     ] {
         assert!(
             ended.stderr.contains(name),
@@ -242,9 +260,11 @@ async fn wrong_usage_is_exit_2(w: &World) {
     ] {
         let ended = w.runs(args);
         assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.stderr);
+        let lines: Vec<_> = ended.stderr.lines().collect();
+        assert!(ended.stdout.is_empty(), "{args:?}");
         assert!(
-            ended.stdout.is_empty() && !ended.stderr.is_empty(),
-            "{args:?}"
+            lines.len() == 1 && lines[0].starts_with("paylink: ") && lines[0].contains("--help"),
+            "{args:?}: {lines:?}"
         );
     }
     for args in [
@@ -256,6 +276,40 @@ async fn wrong_usage_is_exit_2(w: &World) {
         let ended = w.runs(args);
         assert_eq!(ended.code, Some(0), "{args:?}");
         assert!(ended.stdout.contains("Usage"), "{args:?}");
+    }
+}
+
+async fn a_reader_that_goes_away_breaks_nothing(w: &World) {
+    for args in [&["keys", "list", "--json"][..], &["--help"], &["check"]] {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_paylink"))
+            .args(args)
+            .env_clear()
+            .envs(w.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(&w.dir)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("paylink starts");
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().expect("paylink ends");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+        // check may find something amiss; a panic would be 101
+        assert!(ended.status.code().is_some_and(|it| it <= 1), "{args:?}");
+    }
+}
+
+async fn keys_are_listed_for_machines(w: &World) {
+    w.agent();
+    let ended = w.runs(&["keys", "list", "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stdout.is_empty());
+    for line in ended.stdout.lines() {
+        let key: Value = serde_json::from_str(line).expect("an object per line");
+        // 2026-11-24T09:30:00.000Z: milliseconds, as in every answer
+        let made = key["created_at"].as_str().expect("a time");
+        assert!(made.len() == 24 && made.ends_with('Z'), "{made}");
+        assert_eq!(made.as_bytes()[19], b'.', "{made}");
     }
 }
 
@@ -292,7 +346,9 @@ async fn an_agent_is_limited(w: &World) {
     let calls = w.klarna.calls().await;
     let answer = w.agent().sends(&sale()).await;
     answer.problem(429, "rate_limited");
-    assert!(answer.retry_after() > 0);
+    // the older of the two was made just now, and the window is an hour
+    let wait = answer.retry_after();
+    assert!((3_500..=3_601).contains(&wait), "{wait}");
     assert_eq!(w.klarna.calls().await, calls);
     // an agent whom an integrator names counts by her name
     let named = |name: &str| {

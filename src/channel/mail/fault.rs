@@ -106,7 +106,11 @@ impl Fault {
 
     /// What this means for the mail to `to` (`failure-model.md`, Three outcomes).
     pub(super) fn outcome(&self, to: &Email) -> Outcome {
-        let words = outcome::masked(&self.to_string(), to.as_str(), &to.to_string());
+        // only what the server said can name somebody
+        let words = match &self.cause {
+            Cause::Said(_) => outcome::masked_mail(&self.to_string(), to.as_str(), &to.to_string()),
+            Cause::Silent(_) | Cause::Broken(_) | Cause::Lacking(_) => self.to_string(),
+        };
         let code = self.code();
         match &self.cause {
             Cause::Said(reply) if (500..600).contains(&reply.code) => Outcome::refused(code, words),

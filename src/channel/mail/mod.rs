@@ -90,7 +90,7 @@ impl Mailer {
         };
         if let Some(mut session) = office.take() {
             match session.send(&message, &office.settings.timeouts).await {
-                Ok(reply) => return self.taken(session, &reply),
+                Ok(reply) => return self.taken(session, &reply, &mail.to),
                 // The server closed the session while it was idle: nothing left, and a new session
                 // is no second attempt but the first that anybody hears.
                 Err(fault) if fault.is_stale() => {}
@@ -102,7 +102,7 @@ impl Mailer {
             Err(fault) => return fault.outcome(&mail.to),
         };
         match session.send(&message, &office.settings.timeouts).await {
-            Ok(reply) => self.taken(session, &reply),
+            Ok(reply) => self.taken(session, &reply, &mail.to),
             Err(fault) => fault.outcome(&mail.to),
         }
     }
@@ -117,13 +117,17 @@ impl Mailer {
         Ok(seen)
     }
 
-    fn taken(&self, session: Session, reply: &wire::Reply) -> Outcome {
+    fn taken(&self, session: Session, reply: &wire::Reply, to: &Email) -> Outcome {
         self.park(session);
         Outcome::Sent {
             gateway: "smtp".into(),
             message_id: reply.queue_id(),
             segments: None,
-            detail: super::outcome::line(&reply.to_string()),
+            detail: super::outcome::line(&super::outcome::masked_mail(
+                &reply.to_string(),
+                to.as_str(),
+                &to.to_string(),
+            )),
         }
     }
 

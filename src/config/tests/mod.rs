@@ -37,12 +37,21 @@ fn env(base: &[(&str, &str)], more: &[(&str, &str)]) -> Env {
         .collect()
 }
 
-fn no_files(path: &Path) -> io::Result<String> {
+fn no_files(path: &Path) -> io::Result<Vec<u8>> {
     match path.to_str() {
         Some("/run/secret") => Ok("from-a-file\n".into()),
         Some("/run/empty") => Ok("\n".into()),
+        Some("/etc/ca.pem") => Ok(authority().into_bytes()),
         _ => Err(io::ErrorKind::NotFound.into()),
     }
+}
+
+fn authority() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["ca.example.com".to_owned()]).unwrap();
+    let made = params.self_signed(&key).unwrap();
+    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, made.der());
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 fn read(env: &Env) -> Result<Config, Vec<ConfigFault>> {

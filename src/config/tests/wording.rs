@@ -52,6 +52,17 @@ fn each_wrong_value_is_told_at_its_setting() {
         ("MERCHANT_TERMS_URL", "javascript:alert(1)"),
         ("MERCHANT_LOGO_URL", "logo.png"),
         ("MERCHANT_SUPPORT", "a\rb"),
+        ("MERCHANT_NAME", "Lamps https://evil.example"),
+        ("MERCHANT_SUPPORT", "javascript:alert(1)"),
+        ("MERCHANT_SUPPORT", "https://shop.example.com/help"),
+        ("MERCHANT_SUPPORT", "shop.example.com"),
+        ("MERCHANT_SUPPORT", "12"),
+        ("SSL_CERT_FILE", "/etc/nothing.pem"),
+        ("SSL_CERT_FILE", "/run/secret"),
+        ("SMS_COUNTRIES", "XX"),
+        ("SMS_COUNTRIES", "GB,XX"),
+        ("KLARNA_MARKETS", "XX/SEK"),
+        ("KLARNA_MARKETS", "SE/XYZ"),
         ("DEFAULT_COUNTRY", "JP"),
         ("DEFAULT_COUNTRY", "GBR"),
         ("DEFAULT_CURRENCY", "JPY"),
@@ -80,6 +91,30 @@ fn each_wrong_value_is_told_at_its_setting() {
     for (name, value) in table {
         assert_eq!(faults(LIVE, &[(name, value)]), [name], "{name}={value}");
     }
+}
+
+#[test]
+fn what_is_right_is_taken() {
+    for (name, value) in [
+        ("SSL_CERT_FILE", "/etc/ca.pem"),
+        ("MERCHANT_NAME", "Lamps.com"),
+        ("MERCHANT_SUPPORT", "help@shop.example.com"),
+        ("MERCHANT_SUPPORT", "+44 20 7946 0123"),
+        ("MERCHANT_SUPPORT", "(020) 7946-0123"),
+        ("SMS_COUNTRIES", "gb, SE"),
+    ] {
+        good(LIVE, &[(name, value)]);
+    }
+}
+
+#[test]
+fn country_and_currency_are_of_one_market() {
+    let pair = |country, currency| [("DEFAULT_COUNTRY", country), ("DEFAULT_CURRENCY", currency)];
+    assert_eq!(faults(LIVE, &pair("GB", "SEK")), ["DEFAULT_CURRENCY"]);
+    good(LIVE, &pair("GB", "GBP"));
+    good(LIVE, &[("DEFAULT_CURRENCY", "SEK")]);
+    let two = [("KLARNA_MARKETS", "GB/GBP GB/EUR SE/SEK")];
+    good(LIVE, &[two.as_slice(), &pair("GB", "EUR")].concat());
 }
 
 #[test]

@@ -283,7 +283,12 @@ async fn a_payment_is_read() {
 #[tokio::test]
 async fn requests_go_where_they_belong() {
     let key = uuid::Uuid::nil();
-    let stub = Stub::saying(204, "").await;
+    let stub = Stub::new(vec![
+        say(204, "", ""),
+        say(200, "", r#"{"order_id":"o-1"}"#),
+        say(204, "", ""),
+    ])
+    .await;
     let klarna = stub.client();
     klarna.disable_session("s-1").await.unwrap();
     klarna.abort_order("o-1").await.unwrap();
@@ -331,6 +336,31 @@ async fn requests_go_where_they_belong() {
         !debug.contains("s3cret") && !debug.contains("c2hvc"),
         "{debug}"
     );
+}
+
+#[tokio::test]
+async fn only_the_documented_success_means_done() {
+    let key = uuid::Uuid::nil();
+    let order = r#"{"order_id":"o-1"}"#;
+    for (status, body) in [
+        (200, ""),
+        (200, "<html>sign in to the guest network</html>"),
+        (201, order),
+        (202, ""),
+    ] {
+        let stub = Stub::saying(status, body).await;
+        let klarna = stub.client();
+        for end in [
+            klarna.disable_session("s-1").await,
+            klarna.abort_order("o-1").await,
+            klarna.acknowledge("o-1", key).await,
+        ] {
+            assert!(matches!(end, Err(KlarnaError::Unknown { .. })), "{end:?}");
+        }
+    }
+    // an order comes back from its abort; "no content" is no order
+    let end = Stub::saying(204, "").await.client().abort_order("o").await;
+    assert!(matches!(end, Err(KlarnaError::Unknown { .. })), "{end:?}");
 }
 
 #[tokio::test]

@@ -142,6 +142,17 @@ fn all_faults_come_at_once() {
 }
 
 #[test]
+fn a_customer_is_born_by_now() {
+    let born = |day: &str| with("/customer/date_of_birth", day.into());
+    for day in ["1980-02-03", "2026-11-24"] {
+        assert!(parse(&born(day)).is_ok(), "{day}");
+    }
+    for day in ["2026-11-25", "2999-01-01"] {
+        refused(&born(day), &[("/customer/date_of_birth", Code::OutOfRange)]);
+    }
+}
+
+#[test]
 fn an_end_is_a_minute_to_47_hours_away() {
     let until = |name: &str, value: &str| {
         let mut body = without("/expires_in");
@@ -216,7 +227,7 @@ fn messages_need_a_recipient_a_channel_and_a_template() {
     refused(&faulty, &[("/billing_address/email", Code::InvalidFormat)]);
     let send = |send| with("/send", send);
     refused(
-        &send(tree!([{"channel": "email"}, {"channel": "email", "to": "jo@EXAMPLE.com"}])),
+        &send(tree!([{"channel": "email"}, {"channel": "email", "to": "Jo@EXAMPLE.com"}])),
         &[("/send/1", Code::Conflict)],
     );
     refused(

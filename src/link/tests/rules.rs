@@ -25,6 +25,15 @@ fn text(length: usize) -> Tree {
 }
 
 #[test]
+fn a_number_too_large_for_any_integer_is_out_of_range() {
+    for number in ["1e30", "-1e30", "9223372036854775808"] {
+        let pointer = "/order_lines/0/unit_price";
+        let value = Tree::Number(number.into());
+        check(vec![(pointer, value, pointer, Code::OutOfRange)]);
+    }
+}
+
+#[test]
 fn types_are_strict() {
     let wrong = |pointer, value| (pointer, value, pointer, Code::WrongType);
     check(vec![
@@ -33,6 +42,8 @@ fn types_are_strict() {
         wrong("/order_lines/0/tax_rate", Tree::Number("10.5".into())),
         wrong("/order_lines/0/tax_rate", Tree::Number("1000.0".into())),
         wrong("/order_amount", Tree::Number("1e3".into())),
+        wrong("/order_amount", Tree::Number("0.0".into())),
+        wrong("/order_amount", Tree::Number("9.5".into())),
         wrong("/order_amount", true.into()),
         wrong("/order_lines", tree!({})),
         wrong("/order_lines/0", Tree::Null),
@@ -183,10 +194,19 @@ fn people_are_not_web_addresses() {
         url("evil.com"),
         url("Win at EVIL.COM!"),
         url("bit.ly/abc"),
+        url("t.co/x1"),
+        url("x.com"),
+        url("1.2.3.4/x"),
+        url("1.2.3.4"),
+        url("evil.com:"),
         url("jo@evil.com"),
     ]);
     for name in [
         "St.John",
+        "St.James",
+        "Dr.No",
+        "Dr.No: Jo",
+        "J.Smith/R.Jones",
         "J.P. de Vries",
         "Ms. O'Neil-Smith",
         "Jr.",

@@ -87,8 +87,8 @@ fn say_everything(tx: &mut Tx, link: &Link, delivery: &Delivery) -> Res<()> {
     tx.link(id)?;
     tx.live_links("default", "SO-1")?;
     tx.paid_link("default", "SO-1", now)?;
-    tx.count_links_since(Actor::Paylink, Some("jo"), now)?;
-    tx.count_links_since(Actor::Paylink, None, now)?;
+    tx.nth_link_since(Actor::Paylink, Some("jo"), now, 60)?;
+    tx.nth_link_since(Actor::Paylink, None, now, 60)?;
     tx.count_deliveries_to(&delivery.to, now)?;
     tx.deliveries(id)?;
     tx.delivery(delivery.id)?;

@@ -81,9 +81,9 @@ async fn operations_come_back_and_days_of_completed_links_are_paged(f: &Fixture)
     for (number, seconds) in [(2, 10), (3, 20), (4, 20), (5, 30)] {
         let link = f.born(&format!("SO-{number}")).await;
         let at = f.later(seconds);
-        f.change(link.id, move |link| link.stage = Stage::Completed {
-            pair: pair(), at, payment: Box::new(Payment::authorized()),
-        }).await;
+        let pair = pair();
+        let payment = Box::new(Payment::authorized());
+        f.change(link.id, move |link| link.stage = Stage::Completed { pair: pair.clone(), at, payment: payment.clone() }).await;
         ids.push((at, link.id));
     }
     ids.sort();
@@ -142,10 +142,14 @@ async fn recipients_and_creators_are_counted_since_a_moment(f: &Fixture) {
     assert_eq!(count("+447700900199", start()).await, 0);
     assert_eq!(count("+447700900123", f.later(1)).await, 0);
     let actor = link.created_by;
-    assert_eq!(f.read(move |tx| tx.count_links_since(actor, None, start())).await, 1);
-    assert_eq!(f.read(move |tx| tx.count_links_since(actor, Some("jo"), start())).await, 1);
-    assert_eq!(f.read(move |tx| tx.count_links_since(actor, Some("al"), start())).await, 0);
-    assert_eq!(f.read(move |tx| tx.count_links_since(Actor::Klarna, None, start())).await, 0);
+    let nth = |actor, agent: Option<&'static str>, nth| f.read(move |tx| tx.nth_link_since(actor, agent, start(), nth));
+    assert_eq!(nth(actor, None, 1).await, Some(link.created_at));
+    assert_eq!(nth(actor, None, 2).await, None);
+    assert_eq!(nth(actor, Some("jo"), 1).await, Some(link.created_at));
+    assert_eq!(nth(actor, Some("al"), 1).await, None);
+    assert_eq!(nth(Actor::Klarna, None, 1).await, None);
+    f.born("SO-2").await;
+    assert_eq!(nth(actor, None, 2).await, Some(link.created_at));
 }
 
 async fn keys_are_kept_and_revoked(f: &Fixture) {

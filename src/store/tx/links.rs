@@ -5,8 +5,8 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 use super::super::rows::link::{BirthRow, LifeRow, LinkRow};
-use super::super::rows::micros;
 use super::super::rows::stage::StageColumns;
+use super::super::rows::{Of, micros};
 use super::super::schema::link;
 use super::super::{MultiBackend, StoreError, Tx, search};
 use crate::link::{Actor, Link, LinkId, Status};
@@ -142,9 +142,7 @@ impl Tx<'_> {
                 .select(link::id)
                 .load(conn)
         })?;
-        ids.iter()
-            .map(|id| Ok(super::super::rows::Of(id).id("link.id", id)?))
-            .collect()
+        ids.iter().map(|id| Ok(Of(id).id("link.id", id)?)).collect()
     }
 
     /// A link of this store and reference that was completed at or after `since`.
@@ -170,22 +168,32 @@ impl Tx<'_> {
             .transpose()?)
     }
 
-    /// How many links an actor (on behalf of an agent) made at or after `since`: for limits.
-    pub fn count_links_since(
+    /// When an actor (on behalf of an agent) made the `nth` newest link (1 = the newest) of those
+    /// made at or after `since`; `None` where there are fewer. For limits: with a limit of `nth`,
+    /// one more is free once this one leaves the window.
+    pub fn nth_link_since(
         &mut self,
         actor: Actor,
         agent: Option<&str>,
         since: Timestamp,
-    ) -> Result<i64, StoreError> {
+        nth: u32,
+    ) -> Result<Option<Timestamp>, StoreError> {
         let actor = actor.to_string();
-        self.sql(|conn| {
+        let at: Option<i64> = self.sql(|conn| {
             let all = link::table
                 .filter(link::created_by.eq(actor))
-                .filter(link::created_at.ge(micros(since)));
+                .filter(link::created_at.ge(micros(since)))
+                .order(link::created_at.desc())
+                .select(link::created_at)
+                .offset(i64::from(nth.saturating_sub(1)))
+                .limit(1);
             match agent {
-                None => all.count().get_result(conn),
-                Some(agent) => all.filter(link::agent.eq(agent)).count().get_result(conn),
+                None => all.first(conn).optional(),
+                Some(agent) => all.filter(link::agent.eq(agent)).first(conn).optional(),
             }
-        })
+        })?;
+        Ok(at
+            .map(|at| Of("limit").time("link.created_at", at))
+            .transpose()?)
     }
 }

@@ -7,7 +7,7 @@ use super::super::rows::micros;
 use super::super::rows::operation::{OperationRow, OutcomeRow};
 use super::super::schema::{link, operation};
 use super::super::{MultiBackend, StoreError, Tx};
-use crate::link::{LinkId, Operation, OperationId, Status};
+use crate::link::{LinkId, Operation, OperationId};
 
 type Row = (OperationRow, OutcomeRow);
 
@@ -78,7 +78,10 @@ impl Tx<'_> {
         limit: u32,
     ) -> Result<Vec<(Timestamp, LinkId)>, StoreError> {
         let mut query = link::table
-            .filter(link::status.eq(Status::Completed.as_str()))
+            // said as the index has it: SQLite asks a partial one only for what the statement says
+            .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+                "status = 'completed'",
+            ))
             .filter(link::stage_at.lt(micros(until)))
             .order((link::stage_at, link::id))
             .limit(i64::from(limit))

@@ -58,6 +58,31 @@ fn every_message_says_the_same_in_every_part() {
 }
 
 #[test]
+fn a_long_reference_does_not_make_a_dear_sms() {
+    for locale in LOCALES {
+        for (reference, kept) in [
+            ("\u{1f600}".repeat(255), "\u{1f600}".repeat(5)),
+            ("Ł-2026-11-".repeat(25), "Ł-202".into()),
+            // what fits stays as it is
+            ("Ł-10442".into(), "Ł-10442".into()),
+            ("R".repeat(255), "R".repeat(255)),
+        ] {
+            let mut link = link(locale);
+            link.sale.reference = reference;
+            let facts = Facts::of(&link, until()).unwrap();
+            let sms = templates().message("link", &facts).unwrap().sms;
+            assert!(sms.contains(&kept) && sms.contains(URL), "{sms}");
+            let (units, most) = if kept.starts_with('R') {
+                (sms.len(), 459)
+            } else {
+                (sms.encode_utf16().count(), 201)
+            };
+            assert!(units <= most, "{locale}: {units} in {sms}");
+        }
+    }
+}
+
+#[test]
 fn values_are_data_in_html_and_are_not_read_twice() {
     let (_, link) = awkward("en-GB").remove(2);
     let message = templates()

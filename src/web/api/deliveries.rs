@@ -18,7 +18,7 @@ use crate::web::refusal::done;
 use crate::web::{State, body};
 
 /// All messages of a link, oldest first.
-#[utoipa::path(get, path = "/v1/links/{id}/deliveries", tag = "deliveries",
+#[utoipa::path(get, path = "/v1/links/{id}/deliveries", operation_id = "list_deliveries", tag = "deliveries",
     params(("id" = String, Path)),
     responses((status = 200, description = "The deliveries.", body = List<DeliveryView>),
               (status = 404, description = "`not_found`", body = ProblemView)))]
@@ -39,7 +39,7 @@ pub async fn list(
 }
 
 /// One more message. While the link is being created it waits; then it goes out by itself.
-#[utoipa::path(post, path = "/v1/links/{id}/deliveries", tag = "deliveries",
+#[utoipa::path(post, path = "/v1/links/{id}/deliveries", operation_id = "send_delivery", tag = "deliveries",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
     request_body(content_type = "application/json", content = crate::web::openapi::SendBody),
     responses((status = 201, description = "Queued.", body = DeliveryView),

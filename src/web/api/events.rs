@@ -15,7 +15,7 @@ use crate::web::query::Query;
 use crate::web::refusal::storage;
 
 /// What happened to a link, oldest first.
-#[utoipa::path(get, path = "/v1/links/{id}/events", tag = "events",
+#[utoipa::path(get, path = "/v1/links/{id}/events", operation_id = "list_link_events", tag = "events",
     params(("id" = String, Path)),
     responses((status = 200, description = "The timeline.", body = List<EventView>),
               (status = 404, description = "`not_found`", body = ProblemView)))]
@@ -39,7 +39,7 @@ pub async fn timeline(
 }
 
 /// Everything that happened, oldest first: read on from `next_cursor`, now or later.
-#[utoipa::path(get, path = "/v1/events", tag = "events",
+#[utoipa::path(get, path = "/v1/events", operation_id = "list_events", tag = "events",
     params(("after" = Option<String>, Query, description = "A `next_cursor`, or the `id` of a stream's event."),
            ("type" = Option<String>, Query, description = "Types, separated by commas."),
            ("link" = Option<String>, Query, description = "Of this link."),

@@ -15,7 +15,7 @@ use crate::web::query::Query;
 use crate::web::refusal::storage;
 
 /// A link.
-#[utoipa::path(get, path = "/v1/links/{id}", tag = "links",
+#[utoipa::path(get, path = "/v1/links/{id}", operation_id = "read_link", tag = "links",
     params(("id" = String, Path, example = "lnk_019ab3f0c6d77b0e8f4a2f6d5c1b9a6f"),
            ("reveal" = Option<bool>, Query, description = "Personal data in full; leaves an audit row."),
            ("expand" = Option<String>, Query, description = "`qr` adds `qr.png_base64`."),

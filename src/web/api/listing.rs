@@ -28,7 +28,7 @@ const PARAMETERS: &[&str] = &[
 ];
 
 /// Links, newest first, without `order_lines`.
-#[utoipa::path(get, path = "/v1/links", tag = "links",
+#[utoipa::path(get, path = "/v1/links", operation_id = "list_links", tag = "links",
     params(("status" = Option<String>, Query, description = "Statuses, separated by commas."),
            ("reference" = Option<String>, Query, description = "Exactly this."),
            ("q" = Option<String>, Query, description = "A reference, a link's or Klarna's id, an e-mail address, a phone number in any notation or its last four digits, or whole words of a name."),

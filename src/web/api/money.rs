@@ -20,7 +20,7 @@ use crate::web::refusal::{refused, storage};
 use crate::web::{State, body};
 
 /// All captures of a link, oldest first; those that were booked elsewhere too.
-#[utoipa::path(get, path = "/v1/links/{id}/captures", tag = "money",
+#[utoipa::path(get, path = "/v1/links/{id}/captures", operation_id = "list_captures", tag = "money",
     params(("id" = String, Path)),
     responses((status = 200, description = "The captures.", body = List<MovementView>),
               (status = 404, description = "`not_found`", body = ProblemView)))]
@@ -34,7 +34,7 @@ pub async fn captures(
 }
 
 /// All refunds of a link, oldest first; those that were booked elsewhere too.
-#[utoipa::path(get, path = "/v1/links/{id}/refunds", tag = "money",
+#[utoipa::path(get, path = "/v1/links/{id}/refunds", operation_id = "list_refunds", tag = "money",
     params(("id" = String, Path)),
     responses((status = 200, description = "The refunds.", body = List<MovementView>),
               (status = 404, description = "`not_found`", body = ProblemView)))]
@@ -66,7 +66,7 @@ async fn list(
 }
 
 /// Captures all that is left of the authorisation, or a part of it.
-#[utoipa::path(post, path = "/v1/links/{id}/capture", tag = "money",
+#[utoipa::path(post, path = "/v1/links/{id}/capture", operation_id = "capture", tag = "money",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
     request_body(content_type = "application/json", content = crate::web::openapi::MovementBody),
     responses((status = 201, description = "Captured.", body = MovementView),
@@ -94,7 +94,7 @@ pub async fn capture(
 }
 
 /// Gives back all that was captured, or a part of it.
-#[utoipa::path(post, path = "/v1/links/{id}/refunds", tag = "money",
+#[utoipa::path(post, path = "/v1/links/{id}/refunds", operation_id = "refund", tag = "money",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
     request_body(content_type = "application/json", content = crate::web::openapi::MovementBody),
     responses((status = 201, description = "Refunded.", body = MovementView),

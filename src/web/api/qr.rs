@@ -15,7 +15,7 @@ use crate::web::problem::{FaultView, Problem, ProblemCode, ProblemView};
 use crate::web::query::Query;
 
 /// A PNG of exactly `size` pixels, quiet zone included.
-#[utoipa::path(get, path = "/v1/links/{id}/qr.png", tag = "links",
+#[utoipa::path(get, path = "/v1/links/{id}/qr.png", operation_id = "link_qr_png", tag = "links",
     params(("id" = String, Path),
            ("size" = Option<u32>, Query, description = "128 to 2048 pixels; 512."),
            ("ecc" = Option<String>, Query, description = "`L`, `M`, `Q` or `H`; `M`."),
@@ -40,7 +40,7 @@ pub async fn png(
 }
 
 /// The same as SVG.
-#[utoipa::path(get, path = "/v1/links/{id}/qr.svg", tag = "links",
+#[utoipa::path(get, path = "/v1/links/{id}/qr.svg", operation_id = "link_qr_svg", tag = "links",
     params(("id" = String, Path), ("size" = Option<u32>, Query), ("ecc" = Option<String>, Query),
            ("margin" = Option<u32>, Query)),
     responses((status = 200, description = "The picture.", body = String, content_type = "image/svg+xml"),

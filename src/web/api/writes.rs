@@ -23,7 +23,7 @@ use crate::web::{State, body};
 pub(super) const LOOK_AGAIN: &str = "2";
 
 /// Creates a link: everything is checked, then Klarna is asked, then messages go out.
-#[utoipa::path(post, path = "/v1/links", tag = "links",
+#[utoipa::path(post, path = "/v1/links", operation_id = "create_link", tag = "links",
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters; kept 30 days."),
            ("expand" = Option<String>, Query, description = "`qr` adds `qr.png_base64`.")),
     request_body(content_type = "application/json", content = crate::web::openapi::LinkRequest),
@@ -55,13 +55,14 @@ pub async fn create(
         Request::parse(&tree, defaults, now)
     })
     .await?;
-    let created = flow::create(&state.house, &caller, sale, key).await;
+    // boxed: it may hold a whole disable
+    let created = Box::pin(flow::create(&state.house, &caller, sale, key)).await;
     let created = done(&state.house, created).await?;
     answered(&state, &created, with_qr)
 }
 
 /// A new link for the same sale, or for the one that is given.
-#[utoipa::path(post, path = "/v1/links/{id}/renew", tag = "links",
+#[utoipa::path(post, path = "/v1/links/{id}/renew", operation_id = "renew_link", tag = "links",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header),
            ("expand" = Option<String>, Query, description = "`qr` adds `qr.png_base64`.")),
     request_body(content_type = "application/json", content = crate::web::openapi::RenewBody),
@@ -99,8 +100,9 @@ pub async fn renew(
 }
 
 /// Reads Klarna now.
-#[utoipa::path(post, path = "/v1/links/{id}/refresh", tag = "links",
-    params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
+#[utoipa::path(post, path = "/v1/links/{id}/refresh", operation_id = "refresh_link", tag = "links",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Checked; a read repeats by itself and needs none."),
+           ("If-Match" = Option<String>, Header)),
     responses((status = 200, description = "The link after the read.", body = LinkView),
               (status = 404, description = "`not_found`", body = ProblemView),
               (status = 412, description = "`version_mismatch`", body = ProblemView)))]
@@ -137,7 +139,7 @@ pub async fn refresh(
 }
 
 /// Closes a link: the page at Klarna dies, unsent messages stop.
-#[utoipa::path(post, path = "/v1/links/{id}/disable", tag = "links",
+#[utoipa::path(post, path = "/v1/links/{id}/disable", operation_id = "disable_link", tag = "links",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
     request_body(content_type = "application/json", content = crate::web::openapi::DisableBody),
     responses((status = 200, description = "Closed, now or before.", body = LinkView),
@@ -157,7 +159,7 @@ pub async fn disable(
 }
 
 /// The same as *disable*, without a key: a repeat is harmless.
-#[utoipa::path(delete, path = "/v1/links/{id}", tag = "links",
+#[utoipa::path(delete, path = "/v1/links/{id}", operation_id = "delete_link", tag = "links",
     params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, description = "Closed, now or before.", body = LinkView),
               (status = 202, description = "Klarna did not answer: the buyer may still be able to pay. It is insisted on.", body = LinkView),

@@ -1,5 +1,6 @@
 #[macro_use]
 mod ask;
+mod answers;
 mod document;
 mod doors;
 mod house;

@@ -237,6 +237,21 @@ async fn the_recipient_is_masked_in_the_servers_words() {
             detail: "550 5.1.1 <j***@example.com>: unknown (in answer to RCPT TO)".into()
         })
     );
+    let no = [Say("550 5.1.1 Jo: no such user\r\n")];
+    let (outcome, _) = send(Security::None, script(&[&HELLO, &ENVELOPE[..3], &no])).await;
+    let Outcome::Refused(reason) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(
+        reason.detail,
+        "550 5.1.1 j***: no such user (in answer to RCPT TO)"
+    );
+    let yes = [Mail, Say("250 queued as 4XyZ for <jo@example.com>\r\n")];
+    let (outcome, _) = send(Security::None, script(&[&HELLO, &ENVELOPE, &yes])).await;
+    assert_eq!(
+        outcome.detail(),
+        "250 queued as 4XyZ for <j***@example.com>"
+    );
 }
 
 async fn signed_in(security: Security, script: Vec<Act>) -> Outcome {
