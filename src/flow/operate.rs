@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::idempotency::{self, Answer, Key};
+use super::idempotency::{self, Answer, Key, Made};
 use super::observe::Alarm;
 use super::pen::Pen;
 use super::{House, Refusal, after, nth_wait, sees, settle};
@@ -14,7 +14,7 @@ use crate::link::{
     Actor, Code, EventKind, Failure, FailureCode, Fault, Free, Link, LinkId, MovementRequest,
     Operation, OperationId, OperationKind, Outcome, Payment, PaymentStatus, Stage,
 };
-use crate::store::{Claim, Constraint, Job, JobKind, Kept, Tx};
+use crate::store::{Claim, Job, JobKind, Kept, Tx};
 
 /// Waits between tries, seconds; the last one repeats.
 const WAITS: &[i64] = &[2, 5, 15, 60, 300, 600];
@@ -132,7 +132,12 @@ async fn begin(
             // the claim below asks at once: from here on an answer may be lost
             operation.asked_at = Some(pen.at);
             promise(tx, link, &operation, pen)?;
-            keep(tx, kept.as_ref(), &operation)?;
+            let made = Made {
+                link: id,
+                resource: Some(operation.id.to_string()),
+                answer: None,
+            };
+            idempotency::keep(tx, kept.as_ref(), made, pen.at)?;
             let claim = tx.enqueue_leased(&job(&operation, pen.at), &lease)?;
             Ok::<_, Refusal>(Begun::Ask(Box::new(operation), claim))
         })
@@ -242,27 +247,6 @@ fn amount(wish: &Wish, left: i64, done: &str) -> Result<i64, Refusal> {
     )]))
 }
 
-fn keep(tx: &mut Tx, key: Option<&Key>, operation: &Operation) -> Result<(), Refusal> {
-    let Some(key) = key else { return Ok(()) };
-    let kept = Kept {
-        scope: key.scope.clone(),
-        key: key.key.clone(),
-        fingerprint: key.fingerprint,
-        link: Some(operation.link),
-        answer: None,
-        resource: Some(operation.id.to_string()),
-        at: operation.created_at,
-    };
-    tx.insert_idempotency(&kept).map_err(|error| {
-        let refusal = Refusal::from(error);
-        if refusal.is_taken(Constraint::Idempotency) {
-            Refusal::IdempotencyInProgress
-        } else {
-            refusal
-        }
-    })
-}
-
 /// The first answer: as far as it is known within the caller's patience.
 async fn answer(
     house: &House,
@@ -275,13 +259,10 @@ async fn answer(
         Outcome::Done { .. } => Answer::Done,
         Outcome::Failed { why, .. } => return Err(refused(link.id, why)),
         Outcome::Pending => {
-            if let Some(key) = key {
-                let accepted = Answer::Accepted.as_str();
-                house
-                    .store
-                    .write(move |tx| tx.settle_idempotency(&key.scope, &key.key, accepted))
-                    .await?;
-            }
+            house
+                .store
+                .write(move |tx| idempotency::settle(tx, key.as_ref(), Answer::Accepted))
+                .await?;
             Answer::Accepted
         }
     };
@@ -512,9 +493,7 @@ async fn done(
         .write(move |tx| {
             let mut pen = pen;
             tx.done(&claim)?;
-            if let Some(key) = &key {
-                tx.settle_idempotency(&key.scope, &key.key, Answer::Done.as_str())?;
-            }
+            idempotency::settle(tx, key.as_ref(), Answer::Done)?;
             let mut operation = tx.operation(id)?.ok_or(Refusal::NotFound)?;
             // a read may have found it booked before this answer came
             if !operation.is_pending() {
@@ -580,9 +559,7 @@ async fn failed(
         .store
         .write(move |tx| {
             tx.done(&claim)?;
-            if let Some(key) = &key {
-                tx.settle_idempotency(&key.scope, &key.key, Answer::Refused.as_str())?;
-            }
+            idempotency::settle(tx, key.as_ref(), Answer::Refused)?;
             let mut operation = tx.operation(id)?.ok_or(Refusal::NotFound)?;
             if !operation.is_pending() {
                 return Ok(None);

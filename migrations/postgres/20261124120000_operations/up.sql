@@ -23,7 +23,7 @@ CREATE TABLE operation (
 );
 CREATE INDEX operation_of_link ON operation (link, created_at, id);
 -- a day's completed links, for reconciliation
-CREATE INDEX link_completed ON link (stage_at, id) WHERE status = 'completed';
+CREATE INDEX link_completed ON link (stage_at, id) WHERE payment_status IS NOT NULL;
 
 ALTER TABLE job DROP CONSTRAINT job_kind_check;
 ALTER TABLE job ADD CONSTRAINT job_kind_check CHECK (kind IN ('open', 'deliver', 'disable', 'abort', 'watch', 'settle', 'expire', 'operate', 'remind'));

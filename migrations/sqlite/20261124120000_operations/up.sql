@@ -23,7 +23,7 @@ CREATE TABLE operation (
 );
 CREATE INDEX operation_of_link ON operation (link, created_at, id);
 -- a day's completed links, for reconciliation
-CREATE INDEX link_completed ON link (stage_at, id) WHERE status = 'completed';
+CREATE INDEX link_completed ON link (stage_at, id) WHERE payment_status IS NOT NULL;
 
 -- SQLite cannot change a CHECK: the table is made anew with its rows.
 CREATE TABLE job_new (

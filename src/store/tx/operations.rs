@@ -78,10 +78,8 @@ impl Tx<'_> {
         limit: u32,
     ) -> Result<Vec<(Timestamp, LinkId)>, StoreError> {
         let mut query = link::table
-            // said as the index has it: SQLite asks a partial one only for what the statement says
-            .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-                "status = 'completed'",
-            ))
+            // a completed link and no other has it; said as the partial index says it
+            .filter(link::payment_status.is_not_null())
             .filter(link::stage_at.lt(micros(until)))
             .order((link::stage_at, link::id))
             .limit(i64::from(limit))

@@ -1,22 +1,22 @@
 //! The money of a paid link: capture, refund, cancel, release, extend.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ETAG, RETRY_AFTER};
+use actix_web::http::header::ETAG;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::writes::{LOOK_AGAIN, invalid, nothing_in};
-use super::{Answer, visible};
+use super::writes::{invalid, nothing_in};
+use super::{Answer, head, visible};
 use crate::access::{Caller, Verb};
-use crate::flow::{self, Operated};
+use crate::flow;
 use crate::link::{MovementRequest, OperationKind};
 use crate::store::StoreError;
 use crate::view::{Detail, LinkView, List, MovementView};
 use crate::web::auth::require;
 use crate::web::headers::{etag, idempotency, wanted_version};
-use crate::web::problem::{Problem, ProblemCode, ProblemView, REPLAYED};
+use crate::web::problem::{Problem, ProblemCode, ProblemView};
 use crate::web::query::Query;
-use crate::web::refusal::{refused, storage};
+use crate::web::refusal::{done, storage};
 use crate::web::{State, body};
 
 /// All captures of a link, oldest first; those that were booked elsewhere too.
@@ -168,14 +168,11 @@ async fn move_money(
     let key = idempotency(request, caller, &tree)?;
     let wish = MovementRequest::parse(&tree, &link).map_err(invalid)?;
     let version = wanted_version(request.headers(), link.version);
-    let done = flow::move_money(&state.house, caller, link.id, kind, wish, version, key).await;
-    let done = match done {
-        Ok(done) => done,
-        Err(refusal) => return Err(refused(&state.house, refusal).await),
-    };
-    let view = MovementView::new(&done.operation);
+    let operated = flow::move_money(&state.house, caller, link.id, kind, wish, version, key).await;
+    let operated = done(&state.house, operated).await?;
+    let view = MovementView::new(&operated.operation);
     let view = view.ok_or_else(|| Problem::new(ProblemCode::InternalError))?;
-    Ok(begun(&done, StatusCode::CREATED).json(view))
+    Ok(head(operated.answer, StatusCode::CREATED, operated.replayed).json(view))
 }
 
 async fn operate(
@@ -193,35 +190,16 @@ async fn operate(
     nothing_in(&tree)?;
     let key = idempotency(request, caller, &tree)?;
     let version = wanted_version(request.headers(), link.version);
-    let done = flow::operate(&state.house, caller, link.id, kind, version, key).await;
-    let done = match done {
-        Ok(done) => done,
-        Err(refusal) => return Err(refused(&state.house, refusal).await),
-    };
+    let operated = flow::operate(&state.house, caller, link.id, kind, version, key).await;
+    let operated = done(&state.house, operated).await?;
     let answer = Answer {
         state,
-        link: &done.link,
+        link: &operated.link,
         deliveries: &deliveries,
         detail: Detail::Full,
         with_qr: false,
     };
-    Ok(begun(&done, StatusCode::OK)
-        .insert_header((ETAG, etag(done.link.version)))
+    Ok(head(operated.answer, StatusCode::OK, operated.replayed)
+        .insert_header((ETAG, etag(operated.link.version)))
         .json(answer.view()?))
-}
-
-/// The head of the answer: the first request's status.
-fn begun(done: &Operated, finished: StatusCode) -> actix_web::HttpResponseBuilder {
-    let mut response = match done.answer {
-        flow::Answer::Done | flow::Answer::Refused => HttpResponse::build(finished),
-        flow::Answer::Accepted => {
-            let mut accepted = HttpResponse::Accepted();
-            accepted.insert_header((RETRY_AFTER, LOOK_AGAIN));
-            accepted
-        }
-    };
-    if done.replayed {
-        response.insert_header((REPLAYED, "true"));
-    }
-    response
 }
