@@ -43,38 +43,18 @@ fn take(
     news: &PaymentNews,
     mut pen: Pen,
 ) -> Result<(Booked, Alarm), Refusal> {
+    // the cheap look first: most reads say nothing new and need no lock
     let before = tx.link(id)?.ok_or(Refusal::NotFound)?;
-    let Stage::Completed { payment, .. } = &before.stage else {
+    match Change::of(tx, &before, news, pen.at)? {
+        Change::None => return Ok((Booked::Known, None)),
+        Change::Stale => return Ok((Booked::Stale, None)),
+        Change::Some { .. } => {}
+    }
+    // judged again under the link's lock: another read may have been written down meanwhile
+    let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
+    let Change::Some { ours, found, told } = Change::of(tx, &link, news, pen.at)? else {
         return Ok((Booked::Known, None));
     };
-    let ours = before.owns(
-        &news.order,
-        news.amount,
-        news.currency.as_deref(),
-        news.merchant_reference2.as_deref(),
-    );
-    let known = tx.operations(id)?;
-    if is_stale(&known, news) {
-        return Ok((Booked::Stale, None));
-    }
-    let found = found(&known, news, id, pen.at);
-    if **payment == news.payment
-        && before.klarna.reference == news.klarna_reference
-        && (ours || before.mismatch)
-        && found.is_empty()
-    {
-        return Ok((Booked::Known, None));
-    }
-    let changed = |was: &Option<String>| was.is_some() && *was != news.payment.fraud_status;
-    let fraud = changed(&payment.fraud_status);
-    let cancelled = news.payment.status == PaymentStatus::Cancelled
-        && payment.status != PaymentStatus::Cancelled;
-    let extended = payment
-        .expires_at
-        .zip(news.payment.expires_at)
-        .is_some_and(|(was, is)| is > was);
-
-    let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
     link.updated_at = pen.at;
     link.stage = link.stage.settled(news.payment.clone())?;
     link.klarna.verified_at = Some(pen.at);
@@ -82,14 +62,8 @@ fn take(
         link.klarna.reference.clone_from(&news.klarna_reference);
     }
     let mut alarm = enter(tx, &mut link, found, &mut pen)?;
-    for (told, kind) in [
-        (fraud, EventKind::PaymentFraudUpdated),
-        (cancelled, EventKind::PaymentCancelled),
-        (extended, EventKind::PaymentExtended),
-    ] {
-        if told {
-            pen.tell(tx, &mut link, kind, None)?;
-        }
+    for kind in told {
+        pen.tell(tx, &mut link, kind, None)?;
     }
     if !ours {
         alarm = observe::mismatch(tx, &mut link, &mut pen)?.or(alarm);
@@ -97,6 +71,66 @@ fn take(
     tx.save(&link)?;
     remind::schedule(tx, &link, pen.at)?;
     Ok((Booked::Known, alarm))
+}
+
+/// What a read changes of a link.
+enum Change {
+    None,
+    /// The read is older than what is known.
+    Stale,
+    Some {
+        /// Order, amount, currency and reference are what was sold.
+        ours: bool,
+        /// What the ledger lacks.
+        found: Vec<Operation>,
+        /// Events of the payment itself.
+        told: Vec<EventKind>,
+    },
+}
+
+impl Change {
+    fn of(tx: &mut Tx, link: &Link, news: &PaymentNews, now: Timestamp) -> Result<Self, Refusal> {
+        let Stage::Completed { payment, .. } = &link.stage else {
+            return Ok(Change::None);
+        };
+        let ours = link.owns(
+            &news.order,
+            news.amount,
+            news.currency.as_deref(),
+            news.merchant_reference2.as_deref(),
+        );
+        let known = tx.operations(link.id)?;
+        if is_stale(&known, news) {
+            return Ok(Change::Stale);
+        }
+        let found = found(&known, news, link.id, now);
+        if **payment == news.payment
+            && link.klarna.reference == news.klarna_reference
+            && (ours || link.mismatch)
+            && found.is_empty()
+        {
+            return Ok(Change::None);
+        }
+        let (was, is) = (payment, &news.payment);
+        let fraud = was.fraud_status.is_some() && was.fraud_status != is.fraud_status;
+        let cancelled =
+            is.status == PaymentStatus::Cancelled && was.status != PaymentStatus::Cancelled;
+        let ends = was.expires_at.zip(is.expires_at);
+        let extended = ends.is_some_and(|(was, is)| is > was);
+        let told = [
+            (fraud, EventKind::PaymentFraudUpdated),
+            (cancelled, EventKind::PaymentCancelled),
+            (extended, EventKind::PaymentExtended),
+        ];
+        Ok(Change::Some {
+            ours,
+            found,
+            told: told
+                .into_iter()
+                .filter_map(|(told, kind)| told.then_some(kind))
+                .collect(),
+        })
+    }
 }
 
 /// Whether a read was made before something that is done by now: captures and refunds are never

@@ -374,7 +374,7 @@ async fn ask(
             .write(move |tx| {
                 let held = tx.confirm(&mine)?;
                 if held {
-                    ask_since(tx, id, Some(now))?;
+                    tx.ask_operation(id, Some(now))?;
                 }
                 Ok::<_, Refusal>(held)
             })
@@ -457,20 +457,11 @@ async fn later(
         .store
         .write(move |tx| {
             if tx.again(&claim, due, false)? && fresh {
-                ask_since(tx, id, None)?;
+                tx.ask_operation(id, None)?;
             }
             Ok::<_, Refusal>(())
         })
         .await
-}
-
-/// Writes since when an answer may be lost, unless the outcome is known meanwhile.
-fn ask_since(tx: &mut Tx, id: OperationId, at: Option<Timestamp>) -> Result<(), Refusal> {
-    if let Some(mut operation) = tx.operation(id)?.filter(Operation::is_pending) {
-        operation.asked_at = at;
-        tx.save_operation(&operation)?;
-    }
-    Ok(())
 }
 
 /// Klarna did it. Written down whatever became of the claim: it is a fact.
@@ -482,7 +473,7 @@ async fn done(
     named: Option<String>,
     key: Option<&Key>,
 ) -> Result<(), Refusal> {
-    let (pen, key, id) = (house.pen(), key.cloned(), operation.id);
+    let (pen, key, id, of) = (house.pen(), key.cloned(), operation.id, operation.link);
     let listed = matches!(
         operation.kind(),
         OperationKind::Capture | OperationKind::Refund
@@ -494,8 +485,9 @@ async fn done(
             let mut pen = pen;
             tx.done(&claim)?;
             idempotency::settle(tx, key.as_ref(), Answer::Done)?;
+            // under the link's lock: a read may have found it booked before this answer came
+            let locked = tx.touch(of)?.ok_or(Refusal::NotFound)?;
             let mut operation = tx.operation(id)?.ok_or(Refusal::NotFound)?;
-            // a read may have found it booked before this answer came
             if !operation.is_pending() {
                 return Ok(());
             }
@@ -504,7 +496,7 @@ async fn done(
                 at: pen.at,
             };
             tx.save_operation(&operation)?;
-            book(tx, &operation, &mut pen)?;
+            book(tx, locked, &operation, &mut pen)?;
             if read {
                 tx.enqueue(&Job {
                     kind: JobKind::Settle,
@@ -523,8 +515,7 @@ async fn done(
 }
 
 /// The payment after an operation that was just done.
-fn book(tx: &mut Tx, operation: &Operation, pen: &mut Pen) -> Result<(), Refusal> {
-    let mut link = tx.touch(operation.link)?.ok_or(Refusal::NotFound)?;
+fn book(tx: &mut Tx, mut link: Link, operation: &Operation, pen: &mut Pen) -> Result<(), Refusal> {
     let Stage::Completed { payment, .. } = &link.stage else {
         return Ok(());
     };
@@ -560,6 +551,8 @@ async fn failed(
         .write(move |tx| {
             tx.done(&claim)?;
             idempotency::settle(tx, key.as_ref(), Answer::Refused)?;
+            // under the link's lock: a read may find it booked in this moment
+            tx.touch(link)?;
             let mut operation = tx.operation(id)?.ok_or(Refusal::NotFound)?;
             if !operation.is_pending() {
                 return Ok(None);

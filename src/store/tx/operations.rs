@@ -7,7 +7,7 @@ use super::super::rows::micros;
 use super::super::rows::operation::{OperationRow, OutcomeRow};
 use super::super::schema::{link, operation};
 use super::super::{MultiBackend, StoreError, Tx};
-use crate::link::{LinkId, Operation, OperationId};
+use crate::link::{LinkId, Operation, OperationId, Outcome};
 
 type Row = (OperationRow, OutcomeRow);
 
@@ -64,6 +64,24 @@ impl Tx<'_> {
             diesel::update(operation::table.find(known.id.to_string()))
                 .set(&outcome)
                 .execute(conn)
+        })?;
+        Ok(())
+    }
+
+    /// Writes since when Klarna's answer to a pending operation may be lost.
+    pub fn ask_operation(
+        &mut self,
+        id: OperationId,
+        at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.sql(|conn| {
+            diesel::update(
+                operation::table
+                    .find(id.to_string())
+                    .filter(operation::status.eq(Outcome::Pending.as_str())),
+            )
+            .set(operation::asked_at.eq(at.map(micros)))
+            .execute(conn)
         })?;
         Ok(())
     }
