@@ -3,24 +3,25 @@
 use serde_json::json;
 
 use super::out::say;
-use super::{Failure, environment, log, serve};
+use super::{Failure, environment, log, rooms};
 use crate::check::{self, Seen};
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::store::Holding;
 
 pub(super) async fn check(session: bool, as_json: bool) -> Result<(), Failure> {
-    let config = serve::configured(&environment)?;
+    let config = rooms::configured(&environment)?;
     log::begin(&config.base.log);
     let (clock, random) = (Clock::system(), Random::os());
     let mut table = Table {
         as_json,
         good: true,
     };
-    let vault = serve::vault(&config.base, &random)?;
-    let store = serve::open_store(
+    let vault = rooms::vault(&config.base, &random)?;
+    let store = rooms::open_store(
         &config.base,
         Some(vault.clone()),
-        serve::Holding::Beside,
+        Holding::Beside,
         clock.clone(),
     )
     .await;
@@ -31,17 +32,17 @@ pub(super) async fn check(session: bool, as_json: bool) -> Result<(), Failure> {
             Err(failure) => Err(failure.line()),
         },
     )?;
-    let klarna = serve::client(&config, &clock, &random)?;
+    let klarna = rooms::client(&config, &clock, &random)?;
     table.row("klarna", check::klarna(&klarna).await)?;
-    match serve::mailer(config.smtp.as_ref())? {
+    match rooms::mailer(config.smtp.as_ref())? {
         Some(mailer) => table.row("mail", check::mail(&mailer).await)?,
         None => table.row("mail", Ok("not configured (SMTP_URL)".into()))?,
     }
-    match serve::gateway(&config.sms)? {
+    match rooms::gateway(&config.sms)? {
         Some(gateway) => table.row("sms", check::sms(gateway.as_ref()).await)?,
         None => table.row("sms", Ok("not configured (SMS_GATEWAY)".into()))?,
     }
-    let http = serve::http_client()?;
+    let http = rooms::http_client()?;
     table.row(
         "public url",
         check::public_url(&http, &config.public_url).await,

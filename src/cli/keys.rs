@@ -6,12 +6,13 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::out::{note, say};
-use super::{Failure, KeysCommand, environment, log, serve};
+use super::{Failure, KeysCommand, environment, log, rooms};
 use crate::access::{ApiKey, NewKey};
 use crate::clock::Clock;
 use crate::config::{Base, Needs};
 use crate::link::{KeyId, Mode};
 use crate::random::Random;
+use crate::store::Holding;
 use crate::view::Instant;
 
 pub(super) async fn keys(command: KeysCommand) -> Result<(), Failure> {
@@ -69,19 +70,14 @@ fn end(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
 }
 
 async fn create(base: &Base, new: NewKey, now: Timestamp) -> Result<(), Failure> {
-    let vault = serve::vault(base, &Random::os())?;
-    let store = serve::open_store(
-        base,
-        Some(vault.clone()),
-        serve::Holding::Beside,
-        Clock::system(),
-    )
-    .await?;
+    let vault = rooms::vault(base, &Random::os())?;
+    let store =
+        rooms::open_store(base, Some(vault.clone()), Holding::Beside, Clock::system()).await?;
     store
         .migrate_if_empty()
         .await
         .map_err(|error| Failure::failed("the empty database could not be prepared", &error))?;
-    serve::same_secret(&store).await?;
+    rooms::same_secret(&store).await?;
     let (key, secret) = ApiKey::mint(new, &vault, now, &Random::os());
     store
         .write(move |tx| tx.insert_key(&key))
@@ -92,9 +88,8 @@ async fn create(base: &Base, new: NewKey, now: Timestamp) -> Result<(), Failure>
 }
 
 async fn list(base: &Base, as_json: bool) -> Result<(), Failure> {
-    let vault = serve::vault(base, &Random::os())?;
-    let store =
-        serve::open_store(base, Some(vault), serve::Holding::Beside, Clock::system()).await?;
+    let vault = rooms::vault(base, &Random::os())?;
+    let store = rooms::open_store(base, Some(vault), Holding::Beside, Clock::system()).await?;
     // the method alone is not general over a transaction's lifetime
     #[allow(clippy::redundant_closure_for_method_calls)]
     let keys = store
@@ -139,9 +134,8 @@ async fn list(base: &Base, as_json: bool) -> Result<(), Failure> {
 }
 
 async fn revoke(base: &Base, id: KeyId, now: Timestamp) -> Result<(), Failure> {
-    let vault = serve::vault(base, &Random::os())?;
-    let store =
-        serve::open_store(base, Some(vault), serve::Holding::Beside, Clock::system()).await?;
+    let vault = rooms::vault(base, &Random::os())?;
+    let store = rooms::open_store(base, Some(vault), Holding::Beside, Clock::system()).await?;
     let revoked = store
         .write(move |tx| tx.revoke_key(id, now))
         .await

@@ -8,6 +8,7 @@ mod log;
 mod migrate;
 mod out;
 mod reconcile;
+mod rooms;
 mod serve;
 mod simulate;
 mod usage;

@@ -6,14 +6,14 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::out::{note, say};
-use super::{Failure, environment, log, serve};
+use super::{Failure, environment, log, rooms};
 use crate::clock::Clock;
 use crate::flow::{self, Reconciled};
 use crate::random::Random;
 use crate::store::Holding;
 
 pub(super) async fn reconcile(day: Option<Date>, as_json: bool) -> Result<(), Failure> {
-    let config = serve::configured(&environment)?;
+    let config = rooms::configured(&environment)?;
     log::begin(&config.base.log);
     let clock = Clock::system();
     let day = match day {
@@ -21,7 +21,7 @@ pub(super) async fn reconcile(day: Option<Date>, as_json: bool) -> Result<(), Fa
         None => yesterday(clock.now())?,
     };
     let (since, until) = bounds(day)?;
-    let house = serve::house(&config, clock, Random::os(), Holding::Beside, false).await?;
+    let house = rooms::house(&config, clock, Random::os(), Holding::Beside, false).await?;
     let seen = flow::reconcile(&house, since, until, |compared| {
         note!("paylink: {compared} links compared");
     })

@@ -9,7 +9,7 @@ use super::pen::Pen;
 use super::{House, Refusal, remind};
 use crate::link::{
     Actor, Booking, EventKind, Link, LinkId, Operation, OperationId, OperationKind, Outcome,
-    PaymentNews, PaymentStatus, Stage,
+    Payment, PaymentNews, PaymentStatus, Stage,
 };
 use crate::store::Tx;
 
@@ -22,16 +22,34 @@ pub(super) enum Booked {
     Stale,
 }
 
-/// Writes down what a read of Order Management said.
+/// How much of a link's ledger was done when a read of Order Management began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Begun(usize);
+
+impl Begun {
+    /// Of what is known just before the read.
+    pub(super) fn with(known: &[Operation]) -> Self {
+        Self(known.iter().filter(|it| it.is_done()).count())
+    }
+}
+
+/// Notes that a read of Order Management begins now.
+pub(super) async fn begin(house: &House, id: LinkId) -> Result<Begun, Refusal> {
+    let known = house.store.read(move |tx| tx.operations(id)).await?;
+    Ok(Begun::with(&known))
+}
+
+/// Writes down what a read of Order Management said that began at `begun`.
 pub(super) async fn write_down(
     house: &House,
     id: LinkId,
+    begun: Begun,
     news: PaymentNews,
 ) -> Result<Booked, Refusal> {
     let pen = house.pen();
     let (booked, alarm) = house
         .store
-        .write(move |tx| take(tx, id, &news, pen))
+        .write(move |tx| take(tx, id, begun, &news, pen))
         .await?;
     house.sound(alarm, id).await;
     Ok(booked)
@@ -40,20 +58,23 @@ pub(super) async fn write_down(
 fn take(
     tx: &mut Tx,
     id: LinkId,
+    begun: Begun,
     news: &PaymentNews,
     mut pen: Pen,
 ) -> Result<(Booked, Alarm), Refusal> {
     // the cheap look first: most reads say nothing new and need no lock
     let before = tx.link(id)?.ok_or(Refusal::NotFound)?;
-    match Change::of(tx, &before, news, pen.at)? {
+    match Change::of(tx, &before, begun, news, pen.at)? {
         Change::None => return Ok((Booked::Known, None)),
         Change::Stale => return Ok((Booked::Stale, None)),
         Change::Some { .. } => {}
     }
     // judged again under the link's lock: another read may have been written down meanwhile
     let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
-    let Change::Some { ours, found, told } = Change::of(tx, &link, news, pen.at)? else {
-        return Ok((Booked::Known, None));
+    let (ours, found, told) = match Change::of(tx, &link, begun, news, pen.at)? {
+        Change::None => return Ok((Booked::Known, None)),
+        Change::Stale => return Ok((Booked::Stale, None)),
+        Change::Some { ours, found, told } => (ours, found, told),
     };
     link.updated_at = pen.at;
     link.stage = link.stage.settled(news.payment.clone())?;
@@ -89,7 +110,13 @@ enum Change {
 }
 
 impl Change {
-    fn of(tx: &mut Tx, link: &Link, news: &PaymentNews, now: Timestamp) -> Result<Self, Refusal> {
+    fn of(
+        tx: &mut Tx,
+        link: &Link,
+        begun: Begun,
+        news: &PaymentNews,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
         let Stage::Completed { payment, .. } = &link.stage else {
             return Ok(Change::None);
         };
@@ -100,10 +127,11 @@ impl Change {
             news.merchant_reference2.as_deref(),
         );
         let known = tx.operations(link.id)?;
-        if is_stale(&known, news) {
+        // whatever was done since the read began, it may not show
+        if Begun::with(&known) != begun || is_stale(&known, news) {
             return Ok(Change::Stale);
         }
-        let found = found(&known, news, link.id, now);
+        let found = found(&known, payment, news, link.id, now);
         if **payment == news.payment
             && link.klarna.reference == news.klarna_reference
             && (ours || link.mismatch)
@@ -115,8 +143,7 @@ impl Change {
         let fraud = was.fraud_status.is_some() && was.fraud_status != is.fraud_status;
         let cancelled =
             is.status == PaymentStatus::Cancelled && was.status != PaymentStatus::Cancelled;
-        let ends = was.expires_at.zip(is.expires_at);
-        let extended = ends.is_some_and(|(was, is)| is > was);
+        let extended = is_later(was, is);
         let told = [
             (fraud, EventKind::PaymentFraudUpdated),
             (cancelled, EventKind::PaymentCancelled),
@@ -163,8 +190,20 @@ fn is_stale(known: &[Operation], news: &PaymentNews) -> bool {
     )
 }
 
+/// Whether a payment's end was moved back.
+fn is_later(was: &Payment, is: &Payment) -> bool {
+    let ends = was.expires_at.zip(is.expires_at);
+    ends.is_some_and(|(was, is)| is > was)
+}
+
 /// Operations that a read shows to be done and that the ledger does not have as done.
-fn found(known: &[Operation], news: &PaymentNews, link: LinkId, now: Timestamp) -> Vec<Operation> {
+fn found(
+    known: &[Operation],
+    payment: &Payment,
+    news: &PaymentNews,
+    link: LinkId,
+    now: Timestamp,
+) -> Vec<Operation> {
     let mut found = Vec::new();
     for (kind, bookings) in [
         (OperationKind::Capture, &news.captures),
@@ -205,18 +244,20 @@ fn found(known: &[Operation], news: &PaymentNews, link: LinkId, now: Timestamp) 
             });
         }
     }
-    if news.payment.status == PaymentStatus::Cancelled {
-        let waiting = known
-            .iter()
-            .filter(|it| it.kind() == OperationKind::Cancel && it.is_pending());
-        found.extend(waiting.map(|it| Operation {
-            outcome: Outcome::Done {
-                klarna: None,
-                at: now,
-            },
-            ..it.clone()
-        }));
-    }
+    let waiting = known.iter().filter(|it| it.is_pending());
+    let done = waiting.filter(|it| match it.kind() {
+        OperationKind::Capture | OperationKind::Refund => false,
+        OperationKind::Cancel => news.payment.status == PaymentStatus::Cancelled,
+        OperationKind::Release => news.payment.remaining_amount == Some(0),
+        OperationKind::Extend => is_later(payment, &news.payment),
+    });
+    found.extend(done.map(|it| Operation {
+        outcome: Outcome::Done {
+            klarna: None,
+            at: now,
+        },
+        ..it.clone()
+    }));
     found
 }
 
@@ -248,8 +289,9 @@ fn enter(
         let kind = match operation.kind() {
             OperationKind::Capture => EventKind::PaymentCaptured,
             OperationKind::Refund => EventKind::PaymentRefunded,
+            OperationKind::Release => EventKind::PaymentReleased,
             // told of by the payment's own status and end
-            OperationKind::Cancel | OperationKind::Release | OperationKind::Extend => continue,
+            OperationKind::Cancel | OperationKind::Extend => continue,
         };
         pen.tell(tx, link, kind, None)?;
     }
@@ -259,6 +301,7 @@ fn enter(
 /// Entry by entry where ledger and read differ: what it is, our word, Klarna's word.
 pub(super) fn entries(
     known: &[Operation],
+    payment: &Payment,
     news: &PaymentNews,
     link: LinkId,
     now: Timestamp,
@@ -268,7 +311,7 @@ pub(super) fn entries(
         _ => it.id.to_string(),
     };
     let mut entries = Vec::new();
-    for found in found(known, news, link, now) {
+    for found in found(known, payment, news, link, now) {
         let ours = known.iter().find(|it| it.id == found.id);
         let ours = ours.map_or("unknown", |it| it.outcome.as_str());
         entries.push((name(&found), ours, "done"));

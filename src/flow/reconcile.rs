@@ -1,10 +1,13 @@
 //! *Reconcile*: our ledger of completed links against Order Management, link by link. What differs
 //! is reported, and what only a read was missing for is written down.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{House, Refusal, book, observe};
+use super::book::{self, Begun};
+use super::{House, Refusal, observe};
 use crate::klarna::KlarnaError;
 use crate::link::{EventId, EventKind, Link, LinkId, Operation, PaymentNews, Stage};
 
@@ -14,6 +17,12 @@ const AT_ONCE: usize = 4;
 const PAGE: u32 = 200;
 /// A payment that was not read so long after the link was completed is a difference.
 const SETTLED: SignedDuration = SignedDuration::from_mins(15);
+/// A link whose money moves while it is compared shows differences that are none: it is compared
+/// again, so often and so much later.
+const TRIES: usize = 5;
+const A_MOMENT: Duration = Duration::from_secs(1);
+/// An operation is on its way for so long before its being pending means anything.
+const YOUNG: SignedDuration = SignedDuration::from_mins(1);
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,40 +114,56 @@ enum Compared {
 }
 
 async fn compare(house: &House, id: LinkId) -> Result<Compared, Refusal> {
-    let (link, operations) = house
+    for _ in 0..TRIES {
+        let (link, operations) = known(house, id).await?;
+        let Some(pair) = link.stage.pair() else {
+            return Ok(Compared::Same);
+        };
+        let news = match house.klarna.read_payment(&pair.order).await {
+            Ok(news) => news,
+            Err(KlarnaError::NotFound(_)) => {
+                let drift = Drift {
+                    link: id,
+                    what: "status".into(),
+                    ours: "completed".into(),
+                    klarna: "no such order".into(),
+                };
+                return Ok(Compared::Differs(vec![drift]));
+            }
+            Err(error) => {
+                drop(observe::unavailable(&error));
+                return Ok(Compared::Unread(id, error.to_string()));
+            }
+        };
+        let now = house.clock.now();
+        let young = |it: &Operation| it.is_pending() && now.duration_since(it.created_at) < YOUNG;
+        let moving =
+            operations.iter().any(young) || known(house, id).await?.0.version != link.version;
+        if moving {
+            tokio::time::sleep(A_MOMENT).await;
+            continue;
+        }
+        let drifts = differences(&link, &operations, &news, now);
+        // heals what only a read was missing for; what contradicts stays for a person
+        let begun = Begun::with(&operations);
+        book::write_down(house, id, begun, news).await?;
+        return Ok(if drifts.is_empty() {
+            Compared::Same
+        } else {
+            Compared::Differs(drifts)
+        });
+    }
+    Ok(Compared::Unread(id, "its money is moving just now".into()))
+}
+
+async fn known(house: &House, id: LinkId) -> Result<(Link, Vec<Operation>), Refusal> {
+    house
         .store
         .read(move |tx| {
             let link = tx.link(id)?.ok_or(Refusal::NotFound)?;
-            Ok::<_, Refusal>((link, tx.operations(id)?))
+            Ok((link, tx.operations(id)?))
         })
-        .await?;
-    let Some(pair) = link.stage.pair() else {
-        return Ok(Compared::Same);
-    };
-    let news = match house.klarna.read_payment(&pair.order).await {
-        Ok(news) => news,
-        Err(KlarnaError::NotFound(_)) => {
-            let drift = Drift {
-                link: id,
-                what: "status".into(),
-                ours: "completed".into(),
-                klarna: "no such order".into(),
-            };
-            return Ok(Compared::Differs(vec![drift]));
-        }
-        Err(error) => {
-            drop(observe::unavailable(&error));
-            return Ok(Compared::Unread(id, error.to_string()));
-        }
-    };
-    let drifts = differences(&link, &operations, &news, house.clock.now());
-    // heals what only a read was missing for; what contradicts stays for a person
-    book::write_down(house, id, news).await?;
-    Ok(if drifts.is_empty() {
-        Compared::Same
-    } else {
-        Compared::Differs(drifts)
-    })
+        .await
 }
 
 fn differences(
@@ -200,7 +225,7 @@ fn differences(
             differs(what, &number(ours), &number(klarna));
         }
     }
-    for (what, ours, klarna) in book::entries(operations, news, link.id, now) {
+    for (what, ours, klarna) in book::entries(operations, payment, news, link.id, now) {
         differs(&what, ours, klarna);
     }
     drifts

@@ -14,6 +14,9 @@ const WAITS: &[i64] = &[2, 5, 15, 60, 120, 300, 600];
 /// How often a payment is read that Klarna is still checking.
 const PENDING: SignedDuration = SignedDuration::from_mins(10);
 
+/// How often one read is repeated while money is booked.
+const READS: usize = 3;
+
 /// Asks Order Management again soon.
 pub(super) async fn hasten(house: &House, id: LinkId) -> Result<(), Refusal> {
     let now = house.clock.now();
@@ -43,6 +46,7 @@ pub(super) async fn settle(house: &House, claim: Claim) -> Result<(), Refusal> {
         return house.finish(claim).await;
     };
     let soon = after(house.clock.now(), nth_wait(WAITS, claim.attempt - 1));
+    let begun = book::begin(house, id).await?;
     let news = match house.klarna.read_payment(&pair.order).await {
         Ok(news) => news,
         Err(error) => {
@@ -51,7 +55,7 @@ pub(super) async fn settle(house: &House, claim: Claim) -> Result<(), Refusal> {
         }
     };
     let pending = news.payment.fraud_status.as_deref() == Some("PENDING");
-    if book::write_down(house, id, news).await? == Booked::Stale {
+    if book::write_down(house, id, begun, news).await? == Booked::Stale {
         return house.retry(claim, soon).await;
     }
     if !link.acknowledged && !acknowledge(house, &link, &pair.order).await? {
@@ -67,15 +71,21 @@ pub(super) async fn settle(house: &House, claim: Claim) -> Result<(), Refusal> {
     }
 }
 
-/// One read of the payment of a completed link, now; `KlarnaUnavailable` where it did not answer.
-pub(super) async fn read(house: &House, link: &Link) -> Result<(), Refusal> {
+/// Reads the payment of a completed link now, again where something was booked meanwhile;
+/// `KlarnaUnavailable` where it did not answer.
+pub(super) async fn read(house: &House, link: &Link) -> Result<Booked, Refusal> {
     let Some(pair) = link.stage.pair() else {
-        return Ok(());
+        return Ok(Booked::Known);
     };
-    match house.klarna.read_payment(&pair.order).await {
-        Ok(news) => book::write_down(house, link.id, news).await.map(drop),
-        Err(error) => Err(observe::unavailable(&error)),
+    for _ in 0..READS {
+        let begun = book::begin(house, link.id).await?;
+        let news = house.klarna.read_payment(&pair.order).await;
+        let news = news.map_err(|error| observe::unavailable(&error))?;
+        if book::write_down(house, link.id, begun, news).await? == Booked::Known {
+            return Ok(Booked::Known);
+        }
     }
+    Ok(Booked::Stale)
 }
 
 /// Tells Order Management that the order arrived; `false` where it has to be told again. The key

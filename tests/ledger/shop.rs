@@ -10,7 +10,9 @@ use paylink::access::{ApiKey, NewKey, Role};
 use paylink::cli::{self, Options, Service};
 use paylink::clock::Clock;
 use paylink::config::Config;
+use paylink::link::OperationKind;
 use paylink::random::Random;
+use paylink::store::StoreError;
 use paylink::{simulator, worker};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -216,6 +218,16 @@ impl Shop {
     pub async fn refreshes(&self, link: &Value) {
         let path = format!("/v1/links/{}/refresh", link["id"].as_str().unwrap());
         assert_eq!(self.post(&path, &json!({})).await.0, 200);
+    }
+
+    /// What came of the operations of a kind, oldest first.
+    pub async fn outcomes(&self, link: &Value, kind: OperationKind) -> Vec<&'static str> {
+        let id = link["id"].as_str().unwrap().parse().unwrap();
+        let house = self.service.house();
+        let all = house.store.read(move |tx| tx.operations(id)).await;
+        let all: Result<_, StoreError> = all;
+        let of_kind = all.unwrap().into_iter().filter(|it| it.kind() == kind);
+        of_kind.map(|it| it.outcome.as_str()).collect()
     }
 
     /// The order in Klarna's books.

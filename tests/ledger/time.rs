@@ -1,5 +1,6 @@
 //! What happens to money by itself as time passes.
 
+use paylink::link::OperationKind;
 use serde_json::{Value, json};
 
 use super::shop::Shop;
@@ -115,5 +116,24 @@ async fn what_should_be_captured_at_once_is_captured_by_us_where_klarna_does_not
     shop.passes(3_600);
     shop.works().await;
     assert_eq!(shop.listed(&link, "captures").await.len(), 1);
+    shop.closes().await;
+}
+
+#[tokio::test]
+async fn an_extension_whose_answer_was_lost_is_found_by_its_new_end() {
+    let shop = Shop::opens().await;
+    let link = shop.sells(50_000).await;
+    shop.passes(DAY);
+    shop.klarna_breaks("extend", "drop_after", 1).await;
+    // a repeat would be refused, and must not be what decides
+    shop.klarna_breaks("extend", "status:403", 0).await;
+    shop.does(&link, "extend", &json!({})).await;
+    shop.refreshes(&link).await;
+    shop.works().await;
+    shop.passes(10);
+    shop.works().await;
+    let outcomes = shop.outcomes(&link, OperationKind::Extend).await;
+    assert_eq!(outcomes, ["done"]);
+    assert_eq!(told(&shop, &link, "payment.extended").await, 1);
     shop.closes().await;
 }

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::money::{refused, stands};
-use super::orders::any_json;
+use super::rules::any_json;
 use super::{mug_order, sim};
 
 #[tokio::test]

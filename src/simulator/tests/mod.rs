@@ -11,6 +11,7 @@ mod managed;
 mod merchant;
 mod money;
 mod orders;
+mod rules;
 mod sessions;
 
 use jiff::{SignedDuration, Timestamp};

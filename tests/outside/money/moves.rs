@@ -1,13 +1,13 @@
-//! What the seller does with the money of a paid link, and what Klarna's books say of it.
+//! Capture, refund, cancel, release and extend as they are meant to go.
 
 use serde_json::{Value, json};
 
-use super::harness::http::Answer;
-use super::harness::world::id;
-use super::harness::{Caller, World, WorldPlan, eventually, sale, stories};
+use super::super::harness::world::id;
+use super::super::harness::{World, WorldPlan, sale, stories};
+use super::{does, listed, paid, types};
 
 stories!(
-    money,
+    money_moves,
     WorldPlan::new(),
     [
         a_capture_takes_everything_once,
@@ -19,50 +19,9 @@ stories!(
         more_time_is_asked_for,
         what_is_not_paid_has_no_money,
         money_is_for_those_who_may,
-        klarnas_no_is_told_and_kept,
-        a_lost_answer_is_no_second_capture,
-        an_outage_delays_and_loses_nothing,
-        nothing_is_captured_while_klarna_checks,
-        what_was_booked_elsewhere_is_seen,
         if_match_guards_money,
     ]
 );
-
-stories!(money_of_a_day, WorldPlan::new(), [a_day_is_reconciled]);
-
-/// A link of 500.00 that the buyer has paid, with its amounts known.
-async fn paid(w: &World, who: &Caller) -> Value {
-    let link = who.creates(&sale()).await;
-    w.klarna.buyer(&link, "pay").await;
-    settled(who, &link, |payment| payment["remaining_amount"] == 50_000).await
-}
-
-/// The link once its payment is as wanted.
-async fn settled(who: &Caller, link: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
-    eventually("the payment is known", async || {
-        let now = who.link(id(link)).await;
-        wanted(&now["payment"]).then_some(now)
-    })
-    .await
-}
-
-async fn does(who: &Caller, link: &Value, call: &str, body: &Value) -> Answer {
-    who.post(&format!("/v1/links/{}/{call}", id(link)), body)
-        .await
-}
-
-async fn listed(who: &Caller, link: &Value, what: &str) -> Vec<Value> {
-    let list = who.get(&format!("/v1/links/{}/{what}", id(link))).await;
-    let list = list.expect(200).json();
-    assert_eq!(list["object"], "list");
-    list["data"].as_array().expect("data is a list").clone()
-}
-
-async fn types(who: &Caller, link: &Value) -> Vec<String> {
-    let events = who.timeline(id(link)).await;
-    let word = |event: &Value| event["type"].as_str().expect("a type").to_owned();
-    events.iter().map(word).collect()
-}
 
 async fn a_capture_takes_everything_once(w: &World) {
     let who = w.integrator();
@@ -324,137 +283,6 @@ async fn money_is_for_those_who_may(w: &World) {
         .expect(201);
 }
 
-async fn klarnas_no_is_told_and_kept(w: &World) {
-    let who = w.integrator();
-    let link = paid(w, &who).await;
-    does(&who, &link, "capture", &json!({"amount": 1}))
-        .await
-        .expect(201);
-    let path = format!("/v1/links/{}/cancel", id(&link));
-    let refused = who.press(&path).idempotent("no").await;
-    let problem = refused.problem(409, "klarna_not_allowed");
-    assert_eq!(problem["klarna"]["code"], "CANCEL_NOT_ALLOWED");
-    let again = who.press(&path).idempotent("no").await;
-    again.problem(409, "klarna_not_allowed");
-    assert_eq!(again.header("idempotent-replayed"), Some("true"));
-    assert_eq!(
-        w.klarna.calls_of("cancel", id_of_order(&link)).await.len(),
-        1
-    );
-}
-
-fn id_of_order(link: &Value) -> &str {
-    link["klarna"]["order_id"].as_str().expect("an order")
-}
-
-async fn a_lost_answer_is_no_second_capture(w: &World) {
-    let who = w.integrator();
-    let link = paid(w, &who).await;
-    w.klarna.breaks("capture", "drop_after", 2).await;
-    let path = format!("/v1/links/{}/capture", id(&link));
-    let body = json!({"amount": 20_000});
-    let key = format!("lost-{}", id(&link));
-    let accepted = who.post(&path, &body).idempotent(&key).await.expect(202);
-    assert!(accepted.retry_after() >= 1);
-    let pending = accepted.json();
-    assert_eq!(pending["status"], "pending");
-    // what is pending is promised: nobody gets it a second time
-    let over = does(&who, &link, "capture", &json!({"amount": 30_001})).await;
-    assert_eq!(over.faults(), [("/amount".into(), "out_of_range".into())]);
-    does(&who, &link, "cancel", &json!({}))
-        .await
-        .problem(409, "busy");
-    let capture = eventually("the capture is known", async || {
-        let all = listed(&who, &link, "captures").await;
-        (all[0]["status"] == "done").then(|| all[0].clone())
-    })
-    .await;
-    assert_eq!(capture["id"], pending["id"]);
-    let om = &w.klarna.order(&link).await["om"];
-    assert_eq!(om["captures"].as_array().expect("captures").len(), 1);
-    let now = who.link(id(&link)).await;
-    assert_eq!(now["payment"]["captured_amount"], 20_000);
-    let again = who.post(&path, &body).idempotent(&key).await.expect(202);
-    assert_eq!(again.json()["status"], "done");
-    assert_eq!(again.header("idempotent-replayed"), Some("true"));
-    let keys: Vec<_> = w
-        .klarna
-        .calls_of("capture", id_of_order(&link))
-        .await
-        .iter()
-        .map(|call| call["headers"]["klarna-idempotency-key"].clone())
-        .collect();
-    assert_eq!(keys.len(), 3);
-    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
-}
-
-async fn an_outage_delays_and_loses_nothing(w: &World) {
-    let who = w.integrator();
-    let link = paid(w, &who).await;
-    w.klarna.breaks("capture", "status:503", 1).await;
-    let accepted = does(&who, &link, "capture", &json!({})).await.expect(202);
-    assert_eq!(accepted.json()["status"], "pending");
-    settled(&who, &link, |payment| payment["captured_amount"] == 50_000).await;
-    w.klarna.breaks("refund", "status:429", 1).await;
-    let accepted = does(&who, &link, "refunds", &json!({})).await.expect(202);
-    assert_eq!(accepted.json()["status"], "pending");
-    settled(&who, &link, |payment| payment["refunded_amount"] == 50_000).await;
-    assert_eq!(w.klarna.order(&link).await["om"]["refunded_amount"], 50_000);
-}
-
-async fn nothing_is_captured_while_klarna_checks(w: &World) {
-    let who = w.integrator();
-    let link = who.creates(&sale()).await;
-    w.klarna.doubts(&link, "PENDING").await;
-    w.klarna.buyer(&link, "pay").await;
-    settled(&who, &link, |payment| payment["fraud_status"] == "PENDING").await;
-    let calls = w.klarna.calls_of("capture", "").await.len();
-    does(&who, &link, "capture", &json!({}))
-        .await
-        .problem(409, "busy");
-    assert_eq!(w.klarna.calls_of("capture", "").await.len(), calls);
-    w.klarna.doubts(&link, "ACCEPTED").await;
-    settled(&who, &link, |payment| payment["fraud_status"] == "ACCEPTED").await;
-    does(&who, &link, "capture", &json!({})).await.expect(201);
-}
-
-/// Somebody captures in Klarna's portal.
-async fn captures_elsewhere(w: &World, link: &Value, amount: i64) {
-    let path = format!(
-        "{}/ordermanagement/v1/orders/{}/captures",
-        w.klarna.base,
-        id_of_order(link)
-    );
-    let answer = w
-        .klarna
-        .http
-        .post(path)
-        .basic_auth("sim", Some("sim"))
-        .json(&json!({"captured_amount": amount}))
-        .send()
-        .await
-        .expect("the simulator answers");
-    assert_eq!(answer.status(), 201);
-}
-
-async fn what_was_booked_elsewhere_is_seen(w: &World) {
-    let who = w.integrator();
-    let link = paid(w, &who).await;
-    captures_elsewhere(w, &link, 15_000).await;
-    who.press(&format!("/v1/links/{}/refresh", id(&link)))
-        .await
-        .expect(200);
-    let now = settled(&who, &link, |payment| payment["captured_amount"] == 15_000).await;
-    assert_eq!(now["payment"]["remaining_amount"], 35_000);
-    let all = listed(&who, &link, "captures").await;
-    assert_eq!(
-        (&all[0]["created_by"], &all[0]["amount"], &all[0]["status"]),
-        (&json!("klarna"), &json!(15_000), &json!("done"))
-    );
-    let back = does(&who, &link, "refunds", &json!({})).await.expect(201);
-    assert_eq!(back.json()["amount"], 15_000);
-}
-
 async fn if_match_guards_money(w: &World) {
     let who = w.integrator();
     let link = paid(w, &who).await;
@@ -470,48 +298,4 @@ async fn if_match_guards_money(w: &World) {
         .header("If-Match", format!("\"{version}\""))
         .await
         .expect(201);
-}
-
-async fn a_day_is_reconciled(w: &World) {
-    let who = w.integrator();
-    let (link, other) = (paid(w, &who).await, paid(w, &who).await);
-    does(&who, &link, "capture", &json!({})).await.expect(201);
-    let day = &link["updated_at"].as_str().expect("a time")[..10];
-    let ended = w.runs(&["reconcile", "--day", day]);
-    assert_eq!(ended.code, Some(0), "{} {}", ended.stdout, ended.stderr);
-    assert!(
-        ended.stdout.contains("2 compared, 0 differences"),
-        "{}",
-        ended.stdout
-    );
-    captures_elsewhere(w, &other, 5).await;
-    let ended = w.runs(&["reconcile", "--day", day, "--json"]);
-    assert_eq!(ended.code, Some(1), "{} {}", ended.stdout, ended.stderr);
-    let lines: Vec<Value> = ended
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a JSON line"))
-        .collect();
-    let drift = lines
-        .iter()
-        .find(|line| line["what"] == "payment.captured_amount");
-    assert_eq!(
-        drift,
-        Some(
-            &json!({"link": other["id"], "what": "payment.captured_amount", "ours": "0", "klarna": "5"})
-        )
-    );
-    let events = w.admin().get("/v1/events?type=reconcile.drift").await;
-    let events = events.expect(200).json();
-    let event = &events["data"][0];
-    assert_eq!(
-        (&event["link"], &event["sequence"], &event["data"]["link"]),
-        (&Value::Null, &Value::Null, &Value::Null)
-    );
-    // what only a read was missing for is written down
-    let now = who.link(id(&other)).await;
-    assert_eq!(now["payment"]["captured_amount"], 5);
-    let ended = w.runs(&["reconcile", "--day", day]);
-    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
-    assert_eq!(w.runs(&["reconcile", "--day", "soon"]).code, Some(2));
 }
