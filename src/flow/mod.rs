@@ -50,7 +50,7 @@ pub use hint::{Hint, Named, Verdict, hint, returning, validate};
 pub use idempotency::{Answer, Key};
 pub use limits::Limits;
 pub use observe::refresh;
-pub use operate::{Operated, move_money, operate};
+pub use operate::{Operated, operate};
 pub use reconcile::{Drift, Reconciled, reconcile};
 pub use refusal::Refusal;
 pub use renew::renew;

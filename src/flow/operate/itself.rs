@@ -39,7 +39,7 @@ pub(in crate::flow) async fn capture_by_itself(
         house.pen(),
         Wish {
             id: OperationId::derived(OperationKind::Capture, id, "auto_capture"),
-            request: None,
+            movement: None,
             by: Actor::Paylink,
         },
     );

@@ -39,57 +39,21 @@ pub struct Operated {
 #[derive(Clone)]
 struct Wish {
     id: OperationId,
-    request: Option<MovementRequest>,
+    movement: Option<MovementRequest>,
     by: Actor,
 }
 
-/// Captures or refunds.
+/// Does `kind` with the money of a paid link; a capture or a refund takes what `movement` says.
 ///
 /// # Errors
 /// `NotCompleted`; `Faults` where less is left; `Busy` while Klarna checks, or another operation
-/// must end first; `KlarnaNotAllowed`.
-pub async fn move_money(
-    house: &House,
-    caller: &Caller,
-    link: LinkId,
-    kind: OperationKind,
-    request: MovementRequest,
-    wanted_version: Option<i64>,
-    key: Option<Key>,
-) -> Result<Operated, Refusal> {
-    begin(
-        house,
-        caller,
-        link,
-        kind,
-        Some(request),
-        wanted_version,
-        key,
-    )
-    .await
-}
-
-/// Cancels, releases or extends.
-///
-/// # Errors
-/// As [`move_money`].
+/// must end first; `Held` after a mismatch; `KlarnaNotAllowed`.
 pub async fn operate(
-    house: &House,
-    caller: &Caller,
-    link: LinkId,
-    kind: OperationKind,
-    wanted_version: Option<i64>,
-    key: Option<Key>,
-) -> Result<Operated, Refusal> {
-    begin(house, caller, link, kind, None, wanted_version, key).await
-}
-
-async fn begin(
     house: &House,
     caller: &Caller,
     id: LinkId,
     kind: OperationKind,
-    request: Option<MovementRequest>,
+    movement: Option<MovementRequest>,
     wanted_version: Option<i64>,
     key: Option<Key>,
 ) -> Result<Operated, Refusal> {
@@ -107,7 +71,7 @@ async fn begin(
     let pen = house.pen();
     let wish = Wish {
         id: OperationId::new(kind, pen.at, &house.random),
-        request,
+        movement,
         by: caller.actor,
     };
     let (caller, lease, kept) = (caller.clone(), house.lease.clone(), key.clone());
@@ -211,13 +175,13 @@ fn weigh(tx: &mut Tx, link: &Link, wish: &Wish, pen: Pen) -> Result<Operation, R
         OperationKind::Refund => Some(amount(wish, free.refund, "refunded")?),
         OperationKind::Cancel | OperationKind::Release | OperationKind::Extend => None,
     };
-    let request = wish.request.as_ref();
+    let movement = wish.movement.as_ref();
     Ok(Operation {
         id: wish.id,
         link: link.id,
         amount,
-        reference: request.and_then(|it| it.reference.clone()),
-        lines: request.map(|it| it.lines.clone()).unwrap_or_default(),
+        reference: movement.and_then(|it| it.reference.clone()),
+        lines: movement.map(|it| it.lines.clone()).unwrap_or_default(),
         outcome: Outcome::Pending,
         asked_at: None,
         created_by: wish.by,
@@ -227,8 +191,8 @@ fn weigh(tx: &mut Tx, link: &Link, wish: &Wish, pen: Pen) -> Result<Operation, R
 
 /// The amount that is wanted, or all that is left.
 fn amount(wish: &Wish, left: i64, done: &str) -> Result<i64, Refusal> {
-    let request = wish.request.as_ref();
-    let amount = request.and_then(|it| it.amount).unwrap_or(left);
+    let movement = wish.movement.as_ref();
+    let amount = movement.and_then(|it| it.amount).unwrap_or(left);
     if (1..=left).contains(&amount) {
         return Ok(amount);
     }

@@ -14,7 +14,7 @@ use crate::store::StoreError;
 use crate::view::{Detail, LinkView, List, MovementView};
 use crate::web::auth::require;
 use crate::web::headers::{etag, idempotency, wanted_version};
-use crate::web::problem::{Problem, ProblemCode, ProblemView};
+use crate::web::problem::{Problem, ProblemView};
 use crate::web::query::Query;
 use crate::web::refusal::{done, storage};
 use crate::web::{State, body};
@@ -65,70 +65,15 @@ async fn list(
     Ok(HttpResponse::Ok().json(List::of(views)))
 }
 
-/// Captures all that is left of the authorisation, or a part of it.
-#[utoipa::path(post, path = "/v1/links/{id}/capture", operation_id = "capture", tag = "money",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-    request_body(content_type = "application/json", content = crate::web::openapi::MovementBody),
-    responses((status = 201, description = "Captured.", body = MovementView),
-              (status = 202, description = "Klarna's answer is not known yet. It is insisted on, and never done twice.", body = MovementView, headers(("Retry-After" = u32))),
-              (status = 404, description = "`not_found`", body = ProblemView),
-              (status = 409, description = "`not_completed`, `klarna_not_allowed`, `busy`, `idempotency_in_progress`", body = ProblemView),
-              (status = 412, description = "`version_mismatch`", body = ProblemView),
-              (status = 422, description = "`validation_failed`, `klarna_refused`, `idempotency_mismatch`", body = ProblemView)))]
-pub async fn capture(
-    state: web::Data<State>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    move_money(
-        &state,
-        &caller,
-        &request,
-        &id,
-        payload,
-        OperationKind::Capture,
-    )
-    .await
-}
-
-/// Gives back all that was captured, or a part of it.
-#[utoipa::path(post, path = "/v1/links/{id}/refunds", operation_id = "refund", tag = "money",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-    request_body(content_type = "application/json", content = crate::web::openapi::MovementBody),
-    responses((status = 201, description = "Refunded.", body = MovementView),
-              (status = 202, description = "Klarna's answer is not known yet. It is insisted on, and never done twice.", body = MovementView, headers(("Retry-After" = u32))),
-              (status = 404, description = "`not_found`", body = ProblemView),
-              (status = 409, description = "`not_completed`, `klarna_not_allowed`, `busy`, `idempotency_in_progress`", body = ProblemView),
-              (status = 412, description = "`version_mismatch`", body = ProblemView),
-              (status = 422, description = "`validation_failed`, `klarna_refused`, `idempotency_mismatch`", body = ProblemView)))]
-pub async fn refund(
-    state: web::Data<State>,
-    caller: Caller,
-    request: HttpRequest,
-    id: web::Path<String>,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    move_money(
-        &state,
-        &caller,
-        &request,
-        &id,
-        payload,
-        OperationKind::Refund,
-    )
-    .await
-}
-
-/// The three calls whose answer is the link: one path, one documentation, one kind each.
-macro_rules! on_the_link {
-    ($($(#[$doc:meta])* $name:ident $path:literal $done:literal = $kind:ident;)+) => {$(
+/// One documentation for the five calls: what each takes and answers, and what all may answer.
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident $path:literal = $kind:ident $(takes $body:ident)?, $status:literal $view:ident $done:literal;)+) => {$(
         $(#[$doc])*
         #[utoipa::path(post, path = $path, tag = "money",
             params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-            responses((status = 200, description = $done, body = LinkView),
-                      (status = 202, description = "Klarna's answer is not known yet. It is insisted on.", body = LinkView, headers(("Retry-After" = u32))),
+            $(request_body(content_type = "application/json", content = crate::web::openapi::$body),)?
+            responses((status = $status, description = $done, body = $view),
+                      (status = 202, description = "Klarna's answer is not known yet. It is insisted on, and never done twice.", body = $view, headers(("Retry-After" = u32))),
                       (status = 404, description = "`not_found`", body = ProblemView),
                       (status = 409, description = "`not_completed`, `klarna_not_allowed`, `busy`, `idempotency_in_progress`", body = ProblemView),
                       (status = 412, description = "`version_mismatch`", body = ProblemView),
@@ -144,35 +89,17 @@ macro_rules! on_the_link {
         }
     )+};
 }
-on_the_link! {
+calls! {
+    /// Captures all that is left of the authorisation, or a part of it.
+    capture "/v1/links/{id}/capture" = Capture takes MovementBody, 201 MovementView "Captured.";
+    /// Gives back all that was captured, or a part of it.
+    refund "/v1/links/{id}/refunds" = Refund takes MovementBody, 201 MovementView "Refunded.";
     /// Gives up the whole authorisation, before anything is captured.
-    cancel "/v1/links/{id}/cancel" "Cancelled." = Cancel;
+    cancel "/v1/links/{id}/cancel" = Cancel, 200 LinkView "Cancelled.";
     /// Gives up what is left of the authorisation, after a capture.
-    release "/v1/links/{id}/release" "Released." = Release;
+    release "/v1/links/{id}/release" = Release, 200 LinkView "Released.";
     /// Asks Klarna for more time to capture.
-    extend "/v1/links/{id}/extend" "Extended; `payment.expires_at` is the new end once Klarna told it." = Extend;
-}
-
-async fn move_money(
-    state: &State,
-    caller: &Caller,
-    request: &HttpRequest,
-    id: &str,
-    payload: Payload,
-    kind: OperationKind,
-) -> Result<HttpResponse, Problem> {
-    require(caller, Verb::Money)?;
-    Query::none(request)?;
-    let (link, _) = visible(state, caller, id).await?;
-    let tree = body::optional(request, payload).await?;
-    let key = idempotency(request, caller, &tree)?;
-    let wish = MovementRequest::parse(&tree, &link).map_err(invalid)?;
-    let version = wanted_version(request.headers(), link.version);
-    let operated = flow::move_money(&state.house, caller, link.id, kind, wish, version, key).await;
-    let operated = done(&state.house, operated).await?;
-    let view = MovementView::new(&operated.operation);
-    let view = view.ok_or_else(|| Problem::new(ProblemCode::InternalError))?;
-    Ok(head(operated.answer, StatusCode::CREATED, operated.replayed).json(view))
+    extend "/v1/links/{id}/extend" = Extend, 200 LinkView "Extended; `payment.expires_at` is the new end once Klarna told it.";
 }
 
 async fn operate(
@@ -187,11 +114,23 @@ async fn operate(
     Query::none(request)?;
     let (link, deliveries) = visible(state, caller, id).await?;
     let tree = body::optional(request, payload).await?;
-    nothing_in(&tree)?;
     let key = idempotency(request, caller, &tree)?;
+    let movement = match kind {
+        OperationKind::Capture | OperationKind::Refund => {
+            Some(MovementRequest::parse(&tree, &link).map_err(invalid)?)
+        }
+        OperationKind::Cancel | OperationKind::Release | OperationKind::Extend => {
+            nothing_in(&tree)?;
+            None
+        }
+    };
     let version = wanted_version(request.headers(), link.version);
-    let operated = flow::operate(&state.house, caller, link.id, kind, version, key).await;
+    let operated = flow::operate(&state.house, caller, link.id, kind, movement, version, key).await;
     let operated = done(&state.house, operated).await?;
+    let response = |finished| head(operated.answer, finished, operated.replayed);
+    if let Some(view) = MovementView::new(&operated.operation) {
+        return Ok(response(StatusCode::CREATED).json(view));
+    }
     let answer = Answer {
         state,
         link: &operated.link,
@@ -199,7 +138,7 @@ async fn operate(
         detail: Detail::Full,
         with_qr: false,
     };
-    Ok(head(operated.answer, StatusCode::OK, operated.replayed)
+    Ok(response(StatusCode::OK)
         .insert_header((ETAG, etag(operated.link.version)))
         .json(answer.view()?))
 }
