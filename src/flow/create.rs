@@ -151,7 +151,7 @@ async fn replay(house: &House, kept: &Kept) -> Result<Created, Refusal> {
 
 /// Closes what is live of this reference first. Paid meanwhile: nothing is created.
 async fn replace(house: &House, acceptance: &Acceptance) -> Result<(), Refusal> {
-    for id in make_room(house, acceptance, Vec::new()).await? {
+    for id in make_room(house, acceptance, None).await? {
         let by = acceptance.caller.actor;
         disable::make_way(house, id, by, Closing::Replaced, None).await?;
     }
@@ -159,12 +159,12 @@ async fn replace(house: &House, acceptance: &Acceptance) -> Result<(), Refusal> 
 }
 
 /// The links that have to be closed for this one, once everything else speaks for it: a link that
-/// a buyer holds is not closed for one that would be refused. `going` are closed by the caller; an
-/// empty list stands for all that are live.
+/// a buyer holds is not closed for one that would be refused. It is `old`, or all that are live with
+/// this reference.
 pub(super) async fn make_room(
     house: &House,
     acceptance: &Acceptance,
-    going: Vec<LinkId>,
+    old: Option<LinkId>,
 ) -> Result<Vec<LinkId>, Refusal> {
     let acceptance = acceptance.clone();
     house
@@ -174,11 +174,11 @@ pub(super) async fn make_room(
             if idempotency::recall(tx, acceptance.key.as_ref())?.is_some() {
                 return Ok(Vec::new());
             }
-            let mut going = going.clone();
-            if going.is_empty() {
-                let link = &acceptance.link;
-                going = tx.live_links(&link.store, &link.sale.reference)?;
-            }
+            let link = &acceptance.link;
+            let going = match old {
+                Some(old) => vec![old],
+                None => tx.live_links(&link.store, &link.sale.reference)?,
+            };
             acceptance.weigh(tx, &going)?;
             Ok::<_, Refusal>(going)
         })

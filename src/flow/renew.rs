@@ -35,7 +35,7 @@ pub async fn renew(
             Status::Completed => return Err(Refusal::AlreadyCompleted(Box::new(link))),
             Status::Creating | Status::Disabling => return Err(Refusal::Busy),
             Status::Open => {
-                create::make_room(house, &acceptance, vec![old]).await?;
+                create::make_room(house, &acceptance, Some(old)).await?;
                 // compared under the lock there; from then on the versions are our own
                 let (by, why) = (caller.actor, Closing::Replaced);
                 disable::make_way(house, old, by, why, wanted_version).await?;

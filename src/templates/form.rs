@@ -119,30 +119,6 @@ fn gsm(text: &str) -> String {
     out
 }
 
-/// The letters of the GSM 7-bit alphabet beyond ASCII (3GPP TS 23.038).
-const GSM_LETTERS: &str = "£¥èéùìòÇØøÅåΔΦΓΛΩΠΨΣΘΞÆæßÉ¤¡ÄÖÑÜ§¿äöñüà";
-
-/// Whether a text goes out as at most three messages. Each part of a longer one is counted a
-/// character short, as one of two units is never torn between two parts.
-pub(super) fn fits_three(sms: &str) -> bool {
-    let mut septets = Some(0);
-    for sign in sms.chars() {
-        let size = match sign {
-            '^' | '{' | '}' | '\\' | '[' | '~' | ']' | '|' | '€' => Some(2),
-            '`' => None,
-            sign if sign.is_ascii() || GSM_LETTERS.contains(sign) => Some(1),
-            _ => None,
-        };
-        septets = septets
-            .zip(size)
-            .map(|(sum, size): (usize, usize)| sum + size);
-    }
-    match septets {
-        Some(septets) => septets <= 3 * 152,
-        None => sms.encode_utf16().count() <= 3 * 66,
-    }
-}
-
 /// One line: control characters and runs of white space become one space. No-break spaces stay.
 pub(super) fn line(text: &str) -> String {
     let parts =

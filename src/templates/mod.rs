@@ -13,6 +13,7 @@ mod load;
 mod moment;
 mod money;
 mod page;
+mod segments;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use facts::Facts;
 pub use moment::moment;
 pub use money::money;
 pub use page::{Landing, PageFacts};
+pub use segments::{Encoding, Segments, segments};
 
 use form::Form;
 use language::Language;
@@ -174,7 +176,7 @@ impl Templates {
                 let mut sms = form::line(&render(facts, Form::Sms)?);
                 // a reference of emoji costs more: what is left of it gets shorter until all fits
                 for length in [REFERENCE, 12, 6] {
-                    if form::fits_three(&sms) {
+                    if segments(&sms).parts <= SMS_PARTS {
                         break;
                     }
                     sms = form::line(&render(&facts.elided(length), Form::Sms)?);
@@ -241,5 +243,7 @@ impl Templates {
 /// What mail programs show of a subject, and RFC 5322's advice for a line.
 const SUBJECT: usize = 78;
 
+/// What a message may take, as the network counts and the gateway bills.
+const SMS_PARTS: u32 = 3;
 /// What is left of a long reference where room is short.
 const REFERENCE: usize = 22;

@@ -17,8 +17,9 @@ use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::{Value, json};
 
 use super::super::outcome::masked;
-use super::{Abilities, Outcome, Sms, SmsGateway, segments};
+use super::{Abilities, Outcome, Sms, SmsGateway};
 use crate::link::ReasonCode;
+use crate::templates::segments;
 
 /// Answers are read up to this length; what a gateway says about one message is shorter.
 const ANSWER: usize = 64 * 1024;

@@ -3,7 +3,8 @@
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 
-use super::{Abilities, Outcome, Sms, SmsGateway, segments};
+use super::{Abilities, Outcome, Sms, SmsGateway};
+use crate::templates::segments;
 
 /// Writes each message to the log, the phone number masked, and calls it sent.
 #[derive(Clone, Copy, Debug, Default)]

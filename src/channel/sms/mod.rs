@@ -3,7 +3,6 @@
 
 mod http;
 mod log;
-mod segments;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +12,6 @@ use futures_util::future::BoxFuture;
 
 pub use http::{DEFAULT_BODY, HttpGateway, HttpSettings};
 pub use log::LogGateway;
-pub use segments::{Encoding, Segments, segments};
 
 use super::Outcome;
 use crate::link::Phone;
