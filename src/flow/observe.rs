@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::idempotency::{self, Answer, Key, Made};
 use super::pen::Pen;
 use super::{House, Refusal};
 use crate::access::Caller;
@@ -16,11 +17,53 @@ use crate::link::{
 };
 use crate::store::{Job, JobKind, Tx};
 
-/// Re-reads Klarna now, within the caller's patience, and answers the link as it is then.
-pub async fn refresh(house: &House, caller: &Caller, id: LinkId) -> Result<Link, Refusal> {
+/// Re-reads Klarna now, within the caller's patience. Answers whether the same request was answered
+/// before: then nothing is read.
+///
+/// # Errors
+/// `VersionMismatch` where the link is not at `wanted_version`. (Not compared under a lock: the call
+/// changes nothing by itself, and what Klarna said is written down by its own rules, as the next
+/// poll would do without any `If-Match`.)
+pub async fn refresh(
+    house: &House,
+    caller: &Caller,
+    id: LinkId,
+    wanted_version: Option<i64>,
+    key: Option<Key>,
+) -> Result<bool, Refusal> {
     let link = house.visible(caller, id).await?;
+    let recalled = key.clone();
+    let before = house
+        .store
+        .read(move |tx| idempotency::recall(tx, recalled.as_ref()))
+        .await?;
+    if before.is_some() {
+        return Ok(true);
+    }
+    if wanted_version.is_some_and(|wanted| wanted != link.version) {
+        return Err(Refusal::VersionMismatch);
+    }
     look(house, link).await?;
-    house.visible(caller, id).await
+    if key.is_some() {
+        let now = house.clock.now();
+        let kept = house
+            .store
+            .write(move |tx| {
+                let made = Made {
+                    link: id,
+                    resource: None,
+                    answer: Some(Answer::Done),
+                };
+                idempotency::keep(tx, key.as_ref(), made, now)
+            })
+            .await;
+        return match kept {
+            // its twin was as quick, and has read what this one has read
+            Err(Refusal::IdempotencyInProgress) => Ok(true),
+            kept => kept.map(|()| false),
+        };
+    }
+    Ok(false)
 }
 
 /// One read-back of a link, whatever its stage; Klarna's silence is no fault of the caller's.

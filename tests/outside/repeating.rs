@@ -299,6 +299,14 @@ async fn every_post_honours_it(w: &World) {
         .until_delivery(id(&link), id(&first), "sent", 15)
         .await;
     assert_eq!(w.sms.to(&to).len(), 1, "one message");
+    let path = format!("/v1/links/{}/refresh", id(&link));
+    let first = agent.press(&path).idempotent(&key).await.expect(200);
+    assert!(first.header("idempotent-replayed").is_none());
+    let reads = w.klarna.calls_of("read_session", "").await.len();
+    let again = agent.press(&path).idempotent(&key).await.expect(200);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.json()["id"], link["id"]);
+    assert_eq!(w.klarna.calls_of("read_session", "").await.len(), reads);
     let path = format!("/v1/links/{}/renew", id(&link));
     let renewed = agent
         .post(&path, &json!({}))

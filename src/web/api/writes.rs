@@ -14,7 +14,7 @@ use crate::link::{DisableRequest, Fault, NoRequest, RenewRequest, Request};
 use crate::view::{Detail, LinkView};
 use crate::web::auth::require;
 use crate::web::headers::{etag, idempotency, wanted_version};
-use crate::web::problem::{Problem, ProblemCode, ProblemView};
+use crate::web::problem::{Problem, ProblemView};
 use crate::web::query::Query;
 use crate::web::refusal::{done, storage};
 use crate::web::{State, body};
@@ -101,8 +101,7 @@ pub async fn renew(
 
 /// Reads Klarna now.
 #[utoipa::path(post, path = "/v1/links/{id}/refresh", operation_id = "refresh_link", tag = "links",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Checked; a read repeats by itself and needs none."),
-           ("If-Match" = Option<String>, Header)),
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
     responses((status = 200, description = "The link after the read.", body = LinkView),
               (status = 404, description = "`not_found`", body = ProblemView),
               (status = 412, description = "`version_mismatch`", body = ProblemView)))]
@@ -118,24 +117,21 @@ pub async fn refresh(
     let (before, _) = visible(&state, &caller, &id).await?;
     let tree = body::optional(&request, payload).await?;
     nothing_in(&tree)?;
-    // a read repeats by itself: the key is checked and needs no row
-    idempotency(&request, &caller, &tree)?;
-    // not under a lock: the call changes nothing by itself, and what Klarna said is written down
-    // (or not) by its own rules, as the next poll would do without any If-Match
-    if wanted_version(request.headers(), before.version).is_some_and(|it| it != before.version) {
-        return Err(Problem::new(ProblemCode::VersionMismatch));
-    }
-    let read = flow::refresh(&state.house, &caller, before.id).await;
-    done(&state.house, read).await?;
+    let key = idempotency(&request, &caller, &tree)?;
+    let version = wanted_version(request.headers(), before.version);
+    let read = flow::refresh(&state.house, &caller, before.id, version, key).await;
+    let replayed = done(&state.house, read).await?;
     let (link, deliveries) = visible(&state, &caller, &id).await?;
-    Answer {
+    let answer = Answer {
         state: &state,
         link: &link,
         deliveries: &deliveries,
         detail: Detail::Full,
         with_qr: false,
-    }
-    .with(StatusCode::OK)
+    };
+    Ok(head(flow::Answer::Done, StatusCode::OK, replayed)
+        .insert_header((ETAG, etag(link.version)))
+        .json(answer.view()?))
 }
 
 /// Closes a link: the page at Klarna dies, unsent messages stop.
