@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod channel;
+pub mod chaos;
 pub mod check;
 pub mod cli;
 pub mod clock;

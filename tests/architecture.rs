@@ -30,6 +30,7 @@ const HTTP_CLIENT: &str = "reqwest";
 /// The table of the house. `link` is pure; `klarna`, `channel`, `store` are strangers to each
 /// other; only `flow` introduces them.
 const ROOMS: &[Room] = &[
+    room("chaos", &[], &[DATABASE, WEB, HTTP_CLIENT]),
     room("clock", &[], &[DATABASE, WEB, HTTP_CLIENT]),
     room("random", &[], &[DATABASE, WEB, HTTP_CLIENT]),
     room(
@@ -46,12 +47,12 @@ const ROOMS: &[Room] = &[
     ),
     room(
         "klarna",
-        &["link", "json", "clock", "random", "secret"],
+        &["chaos", "link", "json", "clock", "random", "secret"],
         &[DATABASE, WEB],
     ),
     room(
         "channel",
-        &["link", "templates", "clock", "random", "secret"],
+        &["chaos", "link", "templates", "clock", "random", "secret"],
         &[DATABASE, WEB],
     ),
     room(
@@ -68,13 +69,14 @@ const ROOMS: &[Room] = &[
     room(
         "store",
         &[
-            "link", "access", "secret", "json", "view", "clock", "random",
+            "chaos", "link", "access", "secret", "json", "view", "clock", "random",
         ],
         &[WEB, HTTP_CLIENT],
     ),
     room(
         "flow",
         &[
+            "chaos",
             "link",
             "access",
             "store",
@@ -89,12 +91,13 @@ const ROOMS: &[Room] = &[
     ),
     room(
         "worker",
-        &["flow", "store"],
+        &["chaos", "flow", "store"],
         &[DATABASE, WEB, HTTP_CLIENT, "serde_json"],
     ),
     room(
         "web",
         &[
+            "chaos",
             "flow",
             "link",
             "access",

@@ -2,5 +2,7 @@
 
 mod architecture;
 mod browser;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod ledger;
 mod outside;

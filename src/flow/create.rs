@@ -10,6 +10,7 @@ use super::idempotency::{self, Answer, Key, Made};
 use super::pen::Pen;
 use super::{House, Refusal, after, disable, open};
 use crate::access::Caller;
+use crate::chaos::{self, Point};
 use crate::link::{
     Closing, Delivery, DeliveryId, DeliveryStatus, EventKind, FailureCode, Link, LinkId,
     OnDuplicate, Request, Stage, Status,
@@ -55,6 +56,7 @@ pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Crea
         Accepted::Before(kept) => return replay(house, &kept).await,
         Accepted::Now(link, claim) => (*link, claim),
     };
+    chaos::at(Point::CreateAccepted);
     let id = link.id;
     let work = open::open(house.clone(), claim, link, key.clone());
     let outcome = house.patiently(work).await;
