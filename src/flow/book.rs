@@ -236,6 +236,7 @@ fn found(
                     amount: Some(booking.amount),
                     reference: booking.reference.clone(),
                     lines: Vec::new(),
+                    shipments: Vec::new(),
                     outcome,
                     asked_at: None,
                     created_by: Actor::Klarna,

@@ -10,7 +10,7 @@ use super::error::{KlarnaError, clean};
 use super::transport::{Answer, Op};
 use super::wire::om;
 use super::{Klarna, safe, written};
-use crate::link::Line;
+use crate::link::{Line, Tree};
 
 /// A capture or a refund that is asked for.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Movement<'a> {
     pub description: Option<&'a str>,
     /// What is captured or refunded; none are sent where there are none.
     pub lines: &'a [Line],
+    /// How captured goods went to the buyer, each in Klarna's names; of no meaning to a refund.
+    pub shipments: &'a [Tree],
 }
 
 /// Each of these may end as `Forbidden` with status 403: the order's state does not allow it, in

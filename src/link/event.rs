@@ -35,6 +35,8 @@ pub enum EventKind {
     PaymentReleased,
     PaymentExtended,
     PaymentExpiring,
+    /// A capture, refund, cancel, release or extension that Klarna did not do.
+    PaymentOperationFailed,
     ReconcileDrift,
 }
 words!(EventKind {
@@ -66,5 +68,6 @@ words!(EventKind {
     PaymentReleased = "payment.released",
     PaymentExtended = "payment.extended",
     PaymentExpiring = "payment.expiring",
+    PaymentOperationFailed = "payment.operation_failed",
     ReconcileDrift = "reconcile.drift",
 });

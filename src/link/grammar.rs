@@ -21,6 +21,8 @@ pub struct Member {
     /// Whether its absence alone is a fault. What is required only in company of others is not
     /// marked here.
     pub required: bool,
+    /// Whether null means the same as its absence.
+    pub nullable: bool,
 }
 
 /// What a member may hold.
@@ -94,6 +96,16 @@ const fn may(name: &'static str, kind: Kind) -> Member {
         name,
         kind,
         required: false,
+        nullable: true,
+    }
+}
+/// Absence means so much here that a null, which may be a slip of the caller's, is not taken for it.
+const fn absent_or(name: &'static str, kind: Kind) -> Member {
+    Member {
+        name,
+        kind,
+        required: false,
+        nullable: false,
     }
 }
 const fn must(name: &'static str, kind: Kind) -> Member {
@@ -101,6 +113,7 @@ const fn must(name: &'static str, kind: Kind) -> Member {
         name,
         kind,
         required: true,
+        nullable: true,
     }
 }
 const fn text(min: usize, max: usize) -> Kind {
@@ -417,12 +430,50 @@ pub static DELIVER: &[Member] = &[
     AGENT,
 ];
 
-/// The body of `POST /v1/links/{id}/capture` and `…/refunds`. The reference shares Klarna's 255
-/// characters with the operation's id.
-pub static MOVEMENT: &[Member] = &[
-    may("amount", int(1, ORDER_MAX)),
-    may("order_lines", list(&Kind::Map(LINE), 1, 1000)),
-    may("reference", text(1, 200)),
+// No amount is the whole amount. The reference shares Klarna's 255 characters with the operation's
+// id.
+const AMOUNT: Member = absent_or("amount", int(1, ORDER_MAX));
+static MOVED_LINE: Kind = Kind::Map(LINE);
+const MOVED_LINES: Member = may("order_lines", list(&MOVED_LINE, 1, 1000));
+const MOVED_REFERENCE: Member = may("reference", text(1, 200));
+
+/// The body of `POST /v1/links/{id}/capture`.
+pub static CAPTURE: &[Member] = &[
+    AMOUNT,
+    MOVED_LINES,
+    MOVED_REFERENCE,
+    may("shipping_info", list(&Kind::Map(SHIPMENT), 1, 500)),
+];
+
+/// The body of `POST /v1/links/{id}/refunds`.
+pub static REFUND: &[Member] = &[AMOUNT, MOVED_LINES, MOVED_REFERENCE];
+
+/// How goods went to the buyer, in Klarna's names (Order Management, `shipping_info`).
+const SHIPMENT: &[Member] = &[
+    may("shipping_company", text(1, 100)),
+    may(
+        "shipping_method",
+        Kind::Word(&[
+            "PickUpStore",
+            "Home",
+            "BoxReg",
+            "BoxUnreg",
+            "PickUpPoint",
+            "Own",
+            "Postal",
+            "DHLPackstation",
+            "Digital",
+            "Undefined",
+            "PickUpWarehouse",
+            "ClickCollect",
+            "PalletDelivery",
+        ]),
+    ),
+    may("tracking_number", text(1, 100)),
+    may("tracking_uri", form(Form::Url, 1024)),
+    may("return_shipping_company", text(1, 100)),
+    may("return_tracking_number", text(1, 100)),
+    may("return_tracking_uri", form(Form::Url, 1024)),
 ];
 
 /// The body of `POST /v1/links/{id}/disable`.

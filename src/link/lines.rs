@@ -3,7 +3,7 @@
 //! minor units.
 
 use super::fault::Code;
-use super::grammar::{Kind, LINE, LINE_EXTRAS, LINE_MAX, MOVEMENT, Member, ORDER_MAX};
+use super::grammar::{Kind, LINE, LINE_EXTRAS, LINE_MAX, Member, ORDER_MAX};
 use super::money;
 use super::request::Defaults;
 use super::sale::{Line, LineKind};
@@ -103,8 +103,13 @@ pub(super) fn bill(
 
 /// The lines of a capture or a refund whose members were walked, and the amount that they are worth:
 /// what was given, or their sum. `None` only where there is a fault.
-pub(super) fn movement(body: &Tree, us: bool, walk: &mut Walk) -> Option<(Option<i64>, Vec<Line>)> {
-    let amount = Amount::read(body, MOVEMENT, "amount");
+pub(super) fn movement(
+    body: &Tree,
+    members: &[Member],
+    us: bool,
+    walk: &mut Walk,
+) -> Option<(Option<i64>, Vec<Line>)> {
+    let amount = Amount::read(body, members, "amount");
     let trees = match body.get("order_lines") {
         Some(Tree::List(trees)) if (1..=1000).contains(&trees.len()) => trees,
         Some(_) => return None,

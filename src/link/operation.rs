@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 
 use super::fault::Fault;
+use super::grammar::Member;
 use super::ids::OperationId;
 use super::sale::{Line, words};
 use super::shape::said;
@@ -60,6 +61,8 @@ pub struct Operation {
     pub reference: Option<String>,
     /// What is captured or returned, where the caller said so.
     pub lines: Vec<Line>,
+    /// How captured goods went to the buyer, each in Klarna's names (`shipping_info`).
+    pub shipments: Vec<Tree>,
     /// What came of it.
     pub outcome: Outcome,
     /// When Klarna was first asked in a way whose outcome may be unknown; its memory of our
@@ -152,22 +155,43 @@ pub struct MovementRequest {
     pub lines: Vec<Line>,
     /// The caller's own words.
     pub reference: Option<String>,
+    /// How captured goods went to the buyer.
+    pub shipments: Vec<Tree>,
 }
 
 impl MovementRequest {
-    /// Checks `{amount?, order_lines?, reference?}`. Whether so much is left is a matter of the
-    /// moment and not asked here.
+    /// Checks `{amount?, order_lines?, reference?, shipping_info?}` of a capture.
     ///
     /// # Errors
     /// All faults, never none.
-    pub fn parse(body: &Tree, link: &Link) -> Result<Self, Vec<Fault>> {
+    pub fn capture(body: &Tree, link: &Link) -> Result<Self, Vec<Fault>> {
+        Self::parse(body, grammar::CAPTURE, link)
+    }
+
+    /// Checks `{amount?, order_lines?, reference?}` of a refund.
+    ///
+    /// # Errors
+    /// All faults, never none.
+    pub fn refund(body: &Tree, link: &Link) -> Result<Self, Vec<Fault>> {
+        Self::parse(body, grammar::REFUND, link)
+    }
+
+    /// Whether so much is left is a matter of the moment and not asked here.
+    fn parse(body: &Tree, members: &[Member], link: &Link) -> Result<Self, Vec<Fault>> {
         let mut walk = Walk::new(Some(&link.sale.country), false);
-        walk.members(body, grammar::MOVEMENT);
-        let movement = lines::movement(body, link.sale.country == "US", &mut walk);
-        walk.finish(movement.map(|(amount, lines)| Self {
-            amount,
-            lines,
-            reference: said(body, "reference"),
+        walk.members(body, members);
+        let movement = lines::movement(body, members, link.sale.country == "US", &mut walk);
+        walk.finish(movement.map(|(amount, lines)| {
+            Self {
+                amount,
+                lines,
+                reference: said(body, "reference"),
+                shipments: body
+                    .items("shipping_info")
+                    .iter()
+                    .map(Tree::without_nulls)
+                    .collect(),
+            }
         }))
     }
 }

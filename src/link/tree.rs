@@ -77,6 +77,17 @@ impl Tree {
         }
     }
 
+    /// The same object without the members that say nothing.
+    pub(super) fn without_nulls(&self) -> Tree {
+        Tree::Map(
+            self.members()
+                .iter()
+                .filter(|(_, value)| *value != Tree::Null)
+                .cloned()
+                .collect(),
+        )
+    }
+
     /// The members `names`, in that order, as an object of their own.
     pub(super) fn only(&self, names: &[&str]) -> Tree {
         Tree::Map(

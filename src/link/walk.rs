@@ -84,8 +84,7 @@ impl<'a> Walk<'a> {
                     kind: kind @ (Kind::Managed | Kind::ReadOnly),
                     ..
                 }) => self.at(name, |walk| walk.value(value, kind)),
-                // null means the same as an absent member
-                Some(_) if *value == Tree::Null => {}
+                Some(member) if *value == Tree::Null && member.nullable => {}
                 Some(member) => self.at(name, |walk| walk.value(value, &member.kind)),
             }
         }

@@ -205,6 +205,7 @@ diesel::table! {
         amount -> Nullable<BigInt>,
         reference -> Nullable<Text>,
         lines -> Text,
+        shipments -> Text,
         status -> Text,
         klarna_id -> Nullable<Text>,
         outcome_at -> Nullable<BigInt>,

@@ -21,7 +21,7 @@ pub use delivery::{DeliveryView, ReasonView};
 pub use event::{EventData, EventView};
 pub use link::{FailureView, KlarnaRefusalView, KlarnaView, LinkView, QrView};
 pub use list::{EventPage, LinkPage, List};
-pub use operation::MovementView;
+pub use operation::OperationView;
 pub use payment::{BuyerView, PaymentView};
 pub use person::{AddressView, CustomerView};
 pub use sale::{BackgroundView, LineView, PageView};

@@ -3,25 +3,27 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{FailureView, Instant, words};
-use crate::link::{Operation, OperationKind, Outcome};
+use super::{FailureView, Instant, Json, words};
+use crate::link::{Operation, Outcome};
 
-/// A capture or a refund.
+/// A capture, a refund, or what gives up or prolongs the right to capture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Movement)]
-pub struct MovementView {
-    /// `cap_…` or `rfd_…`; stands in Klarna's reference too.
+#[schema(as = Operation)]
+pub struct OperationView {
+    /// `cap_…`, `rfd_…`, `ccl_…`, `rel_…` or `ext_…`; stands in Klarna's reference too.
     #[schema(example = "cap_019ab3f0c6d77b0e8f4a2f6d5c1b9a72")]
     pub id: String,
-    /// `capture` or `refund`.
-    #[schema(schema_with = words::movement_object)]
+    /// What it does.
+    #[schema(schema_with = words::operation_object)]
     pub object: &'static str,
     /// Whose money.
     pub link: String,
-    /// Minor units.
-    pub amount: i64,
+    /// Minor units of a capture or a refund; null for the others.
+    pub amount: Option<i64>,
     /// The caller's own words; Klarna's, where it was booked elsewhere.
     pub reference: Option<String>,
+    /// How captured goods went to the buyer, as the caller said it.
+    pub shipping_info: Vec<Json>,
     /// `pending`: Klarna's answer is not known yet; it is insisted on.
     #[schema(schema_with = words::operation_status)]
     pub status: &'static str,
@@ -36,29 +38,25 @@ pub struct MovementView {
     pub created_at: Instant,
 }
 
-impl MovementView {
-    /// `None` for what is neither a capture nor a refund.
-    pub fn new(operation: &Operation) -> Option<Self> {
-        let object = match operation.kind() {
-            OperationKind::Capture => "capture",
-            OperationKind::Refund => "refund",
-            OperationKind::Cancel | OperationKind::Release | OperationKind::Extend => return None,
-        };
+impl OperationView {
+    /// What is known of it.
+    pub fn new(operation: &Operation) -> Self {
         let failure = match &operation.outcome {
             Outcome::Failed { why, .. } => Some(FailureView::from(why)),
             Outcome::Pending | Outcome::Done { .. } => None,
         };
-        Some(Self {
+        Self {
             id: operation.id.to_string(),
-            object,
+            object: operation.kind().as_str(),
             link: operation.link.to_string(),
-            amount: operation.amount?,
+            amount: operation.amount,
             reference: operation.reference.clone(),
+            shipping_info: operation.shipments.iter().cloned().map(Json).collect(),
             status: operation.outcome.as_str(),
             klarna_id: operation.outcome.klarna().cloned(),
             failure,
             created_by: operation.created_by.to_string(),
             created_at: Instant(operation.created_at),
-        })
+        }
     }
 }

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use crate::link::{
     Channel, Closing, Consumer, DeliveryStatus, EventKind, Exit, FailureCode, LineKind, Mode,
-    PaymentStatus, ReasonCode, Status, UseCase,
+    OperationKind, PaymentStatus, ReasonCode, Status, UseCase,
 };
 
 fn set(words: impl Iterator<Item = &'static str>, nullable: bool) -> Object {
@@ -36,6 +36,7 @@ sets! {
     failure_code = FailureCode, false;
     line_kind = LineKind, false;
     mode = Mode, false;
+    operation_object = OperationKind, false;
     payment_status = PaymentStatus, false;
     reason_code = ReasonCode, false;
     status = Status, false;
@@ -48,11 +49,6 @@ pub fn closing() -> Object {
         Closing::ALL.iter().filter_map(|it| super::link::said(*it)),
         true,
     )
-}
-
-/// A capture or a refund.
-pub fn movement_object() -> Object {
-    set(["capture", "refund"].into_iter(), false)
 }
 
 /// What came of an operation.

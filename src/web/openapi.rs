@@ -8,7 +8,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder};
 use utoipa::{OpenApi, openapi};
 
-pub use super::schema::{DisableBody, LinkRequest, MovementBody, RenewBody, SendBody};
+pub use super::schema::{CaptureBody, DisableBody, LinkRequest, RefundBody, RenewBody, SendBody};
 use super::{api, callbacks, live, pages, probes, problem};
 
 #[derive(OpenApi)]
@@ -24,7 +24,7 @@ use super::{api, callbacks, live, pages, probes, problem};
         api::writes::renew, api::writes::refresh, api::writes::disable, api::qr::png, api::qr::svg,
         api::deliveries::list, api::deliveries::send,
         api::money::capture, api::money::captures, api::money::refund, api::money::refunds,
-        api::money::cancel, api::money::release, api::money::extend,
+        api::money::cancel, api::money::release, api::money::extend, api::money::operations,
         api::events::timeline, api::events::list, live::stream,
         callbacks::called, pages::returned, probes::alive, probes::ready, probes::metrics,
     ),

@@ -39,8 +39,10 @@ bodies! {
     RenewBody as "RenewRequest" = grammar::RENEW, r#"{"expires_in":"PT24H","send":[{"channel":"email"}]}"#;
     /// `POST /v1/links/{id}/deliveries`.
     SendBody as "DeliveryRequest" = grammar::DELIVER, r#"{"channel":"sms","to":"+447700900123"}"#;
-    /// `POST /v1/links/{id}/capture` and `…/refunds`.
-    MovementBody as "MovementRequest" = grammar::MOVEMENT, r#"{"amount":4799,"reference":"INV-1042"}"#;
+    /// `POST /v1/links/{id}/capture`.
+    CaptureBody as "CaptureRequest" = grammar::CAPTURE, r#"{"amount":4799,"reference":"INV-1042","shipping_info":[{"shipping_company":"DHL UK","tracking_number":"63456415"}]}"#;
+    /// `POST /v1/links/{id}/refunds`.
+    RefundBody as "RefundRequest" = grammar::REFUND, r#"{"amount":4799,"reference":"RET-77"}"#;
     /// `POST /v1/links/{id}/disable`.
     DisableBody as "DisableRequest" = grammar::DISABLE, r#"{"reason":"paid_elsewhere"}"#;
 }
@@ -55,8 +57,10 @@ fn members(all: &[Member]) -> Schema {
         if let Some(schema) = kind(&member.kind) {
             object = if member.required {
                 object.property(member.name, schema).required(member.name)
-            } else {
+            } else if member.nullable {
                 object.property(member.name, or_null(schema))
+            } else {
+                object.property(member.name, schema)
             };
         }
     }

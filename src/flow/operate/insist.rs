@@ -119,6 +119,7 @@ async fn call(
         reference: &mark,
         description: None,
         lines: &operation.lines,
+        shipments: &operation.shipments,
     };
     let klarna = &house.klarna;
     match operation.kind() {

@@ -182,6 +182,7 @@ fn weigh(tx: &mut Tx, link: &Link, wish: &Wish, pen: Pen) -> Result<Operation, R
         amount,
         reference: movement.and_then(|it| it.reference.clone()),
         lines: movement.map(|it| it.lines.clone()).unwrap_or_default(),
+        shipments: movement.map(|it| it.shipments.clone()).unwrap_or_default(),
         outcome: Outcome::Pending,
         asked_at: None,
         created_by: wish.by,

@@ -112,8 +112,9 @@ pub(super) async fn failed(
         .write(move |tx| {
             tx.done(&claim)?;
             idempotency::settle(tx, key.as_ref(), Answer::Refused)?;
+            let mut pen = pen;
             // under the link's lock: a read may find it booked in this moment
-            tx.touch(of)?;
+            let mut link = tx.touch(of)?.ok_or(Refusal::NotFound)?;
             let mut operation = tx.operation(id)?.ok_or(Refusal::NotFound)?;
             if !operation.is_pending() {
                 return Ok(None);
@@ -123,6 +124,9 @@ pub(super) async fn failed(
                 why: why.clone(),
             };
             tx.save_operation(&operation)?;
+            link.updated_at = pen.at;
+            pen.tell(tx, &mut link, EventKind::PaymentOperationFailed, None)?;
+            tx.save(&link)?;
             tx.enqueue(&settle_now(of, pen.at))?;
             let alarm: Alarm = (!told).then(|| {
                 (

@@ -9,7 +9,7 @@ use super::sample::{line, link};
 use super::stub::{Part, Stub, client, clock, say};
 use crate::klarna::wire::om;
 use crate::klarna::{Circuit, Klarna, KlarnaError, Movement};
-use crate::link::Line;
+use crate::link::{Line, Tree};
 
 const KEY: Uuid = Uuid::from_u128(0x8a0c_2c1e_5d0f_4f0b_9a2e_6c1d_2e3f_4a5b);
 
@@ -20,6 +20,7 @@ fn movement(lines: &[Line]) -> Movement<'_> {
         reference: "cap_1",
         description: Some("Shipped"),
         lines,
+        shipments: &[],
     }
 }
 
@@ -106,6 +107,7 @@ async fn a_movement_says_amount_reference_and_lines() {
         json!({ "brand": "Kiln" })
     );
     assert_eq!(body["order_lines"][0].get("shipping_attributes"), None);
+    assert_eq!(body.get("shipping_info"), None);
 
     let stub = Stub::saying(201, "").await;
     let bare = Movement {
@@ -277,9 +279,14 @@ fn every_change_is_as_klarna_specifies() {
     };
     let none: Vec<String> = Vec::new();
     let lines = proptest::collection::vec(line(), 0..4);
+    let shipments = [Tree::Map(vec![
+        ("shipping_method".into(), Tree::Text("Home".into())),
+        ("tracking_number".into(), Tree::Text("63456415".into())),
+    ])];
     proptest!(ProptestConfig::with_cases(64), |(lines in lines, bare in any::<bool>())| {
         let movement = Movement {
             description: (!bare).then_some("Shipped"),
+            shipments: if bare { &[] } else { &shipments },
             ..movement(&lines)
         };
         prop_assert_eq!(&faults(captures, &sent(om::Capture::of(&movement))), &none);

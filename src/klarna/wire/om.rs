@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::super::error::clean;
 use super::super::money::Movement;
 use super::kco::OrderLine;
 use super::{lenient, time};
+use crate::json;
 use crate::link::{self, Booking, Buyer, Email, Line, Payment, PaymentStatus, Phone};
 
 /// What Order Management takes of a line's extras. It knows no `shipping_attributes`, and its
@@ -24,6 +26,8 @@ pub(in super::super) struct Capture<'a> {
     captured_amount: i64,
     #[serde(flatten)]
     said: Said<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shipping_info: Vec<Value>,
 }
 
 /// `POST …/refunds`.
@@ -49,6 +53,7 @@ impl<'a> Capture<'a> {
         Self {
             captured_amount: movement.amount,
             said: Said::of(movement),
+            shipping_info: movement.shipments.iter().map(json::value).collect(),
         }
     }
 }

@@ -40,6 +40,7 @@ fn movement<'a>(amount: i64, reference: &'a str, lines: &'a [Line]) -> Movement<
         reference,
         description: Some("Shipped"),
         lines,
+        shipments: &[],
     }
 }
 

@@ -15,6 +15,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::json;
+use crate::link::Tree;
 use crate::random::Random;
 use crate::secret::Vault;
 
@@ -111,6 +113,17 @@ fn context(place: &str, row: &str) -> String {
 
 pub(super) fn micros(at: Timestamp) -> i64 {
     at.as_microsecond()
+}
+
+/// Trees as a column.
+pub(super) fn trees(trees: &[Tree]) -> String {
+    written(&trees.iter().map(json::value).collect::<Vec<_>>())
+}
+
+/// The trees of such a column.
+pub(super) fn trees_of(of: Of<'_>, place: &'static str, text: &str) -> Result<Vec<Tree>, Corrupt> {
+    let values: Vec<serde_json::Value> = of.json(place, text)?;
+    Ok(values.iter().map(json::tree).collect())
 }
 
 /// JSON of our own row structs: nothing in them can fail to be written.

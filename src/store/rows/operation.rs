@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::sale::{lines, lines_of};
 use super::stage::RefusalJson;
-use super::{Corrupt, Of, micros};
+use super::{Corrupt, Of, micros, trees, trees_of};
 use crate::link::{Failure, FailureCode, Operation, OperationId, OperationKind, Outcome};
 use crate::store::schema::operation;
 
@@ -17,6 +17,7 @@ pub(in crate::store) struct OperationRow {
     pub amount: Option<i64>,
     pub reference: Option<String>,
     pub lines: String,
+    pub shipments: String,
     pub created_by: String,
     pub created_at: i64,
 }
@@ -43,6 +44,7 @@ impl OperationRow {
             amount: operation.amount,
             reference: operation.reference.clone(),
             lines: lines(&operation.lines),
+            shipments: trees(&operation.shipments),
             created_by: operation.created_by.to_string(),
             created_at: micros(operation.created_at),
         }
@@ -119,6 +121,7 @@ impl TryFrom<(OperationRow, OutcomeRow)> for Operation {
             link: of.id("operation.link", &row.link)?,
             amount: row.amount,
             lines: lines_of(of, "operation.lines", &row.lines)?,
+            shipments: trees_of(of, "operation.shipments", &row.shipments)?,
             asked_at: of.time_maybe("operation.asked_at", outcome.asked_at)?,
             outcome: outcome.outcome(of)?,
             created_by: of.id("operation.created_by", &row.created_by)?,

@@ -4,7 +4,7 @@ use super::*;
 use crate::access::{ApiKey, Role};
 use crate::link::{
     Failure, FailureCode, Operation, OperationId, OperationKind, Outcome, Payment, Reason,
-    ReasonCode, Refusal,
+    ReasonCode, Refusal, Tree,
 };
 
 on_both! {
@@ -52,7 +52,8 @@ async fn operations_come_back_and_days_of_completed_links_are_paged(f: &Fixture)
     let mut wanted = Operation {
         id: OperationId::new(OperationKind::Capture, start(), &f.random),
         link: link.id, amount: Some(4_799), reference: Some("INV-1".into()),
-        lines: link.sale.lines.clone(), outcome: Outcome::Pending, asked_at: Some(start()),
+        lines: link.sale.lines.clone(),
+        shipments: vec![Tree::Map(vec![("tracking_number".into(), "T1".into())])], outcome: Outcome::Pending, asked_at: Some(start()),
         created_by: Actor::Paylink, created_at: start(),
     };
     let copy = wanted.clone();

@@ -66,6 +66,11 @@ pub async fn send(
     let version = wanted_version(request.headers(), link.version);
     let queued = flow::send(&state.house, &caller, link.id, send, agent, version, key).await;
     let queued = done(&state.house, queued).await?;
-    let mut response = head(flow::Answer::Done, StatusCode::CREATED, queued.replayed);
+    let mut response = head(
+        flow::Answer::Done,
+        StatusCode::CREATED,
+        queued.replayed,
+        false,
+    );
     Ok(response.json(DeliveryView::new(&queued.delivery, Detail::Full)))
 }

@@ -49,6 +49,7 @@ pub(super) fn addresses() -> Vec<Address> {
         at("/links/{id}/cancel").post(money::cancel),
         at("/links/{id}/release").post(money::release),
         at("/links/{id}/extend").post(money::extend),
+        at("/links/{id}/operations").get(money::operations),
         at("/events").get(events::list),
         at("/events/stream").get(live::stream),
     ]
@@ -92,16 +93,21 @@ struct Answer<'a> {
     with_qr: bool,
 }
 
-/// The head of an answer to a verb that may repeat or go on by itself: the first request's status.
-fn head(answer: flow::Answer, finished: StatusCode, replayed: bool) -> HttpResponseBuilder {
+/// The head of an answer to a verb that may repeat or go on by itself: the first request's status,
+/// and when to look again at what still goes on.
+fn head(
+    answer: flow::Answer,
+    finished: StatusCode,
+    replayed: bool,
+    goes_on: bool,
+) -> HttpResponseBuilder {
     let mut response = match answer {
         flow::Answer::Done | flow::Answer::Refused => HttpResponse::build(finished),
-        flow::Answer::Accepted => {
-            let mut accepted = HttpResponse::Accepted();
-            accepted.insert_header((RETRY_AFTER, writes::LOOK_AGAIN));
-            accepted
-        }
+        flow::Answer::Accepted => HttpResponse::Accepted(),
     };
+    if goes_on {
+        response.insert_header((RETRY_AFTER, writes::LOOK_AGAIN));
+    }
     if replayed {
         response.insert_header((REPLAYED, "true"));
     }

@@ -11,7 +11,7 @@ use crate::access::{Caller, Verb};
 use crate::flow;
 use crate::link::{MovementRequest, OperationKind};
 use crate::store::StoreError;
-use crate::view::{Detail, LinkView, List, MovementView};
+use crate::view::{Detail, LinkView, List, OperationView};
 use crate::web::auth::require;
 use crate::web::headers::{etag, idempotency, wanted_version};
 use crate::web::problem::{Problem, ProblemView};
@@ -22,7 +22,7 @@ use crate::web::{State, body};
 /// All captures of a link, oldest first; those that were booked elsewhere too.
 #[utoipa::path(get, path = "/v1/links/{id}/captures", operation_id = "list_captures", tag = "money",
     params(("id" = String, Path)),
-    responses((status = 200, description = "The captures.", body = List<MovementView>),
+    responses((status = 200, description = "The captures.", body = List<OperationView>),
               (status = 404, description = "`not_found`", body = ProblemView)))]
 pub async fn captures(
     state: web::Data<State>,
@@ -30,13 +30,13 @@ pub async fn captures(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    list(&state, &caller, &request, &id, OperationKind::Capture).await
+    listed(&state, &caller, &request, &id, &[OperationKind::Capture]).await
 }
 
 /// All refunds of a link, oldest first; those that were booked elsewhere too.
 #[utoipa::path(get, path = "/v1/links/{id}/refunds", operation_id = "list_refunds", tag = "money",
     params(("id" = String, Path)),
-    responses((status = 200, description = "The refunds.", body = List<MovementView>),
+    responses((status = 200, description = "The refunds.", body = List<OperationView>),
               (status = 404, description = "`not_found`", body = ProblemView)))]
 pub async fn refunds(
     state: web::Data<State>,
@@ -44,15 +44,29 @@ pub async fn refunds(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    list(&state, &caller, &request, &id, OperationKind::Refund).await
+    listed(&state, &caller, &request, &id, &[OperationKind::Refund]).await
 }
 
-async fn list(
+/// All that was done, is being done or could not be done with the money of a link, oldest first.
+#[utoipa::path(get, path = "/v1/links/{id}/operations", operation_id = "list_operations", tag = "money",
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The operations.", body = List<OperationView>),
+              (status = 404, description = "`not_found`", body = ProblemView)))]
+pub async fn operations(
+    state: web::Data<State>,
+    caller: Caller,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    listed(&state, &caller, &request, &id, OperationKind::ALL).await
+}
+
+async fn listed(
     state: &State,
     caller: &Caller,
     request: &HttpRequest,
     id: &str,
-    kind: OperationKind,
+    kinds: &[OperationKind],
 ) -> Result<HttpResponse, Problem> {
     require(caller, Verb::Read)?;
     Query::none(request)?;
@@ -60,9 +74,8 @@ async fn list(
     let id = link.id;
     let operations = state.house.store.read(move |tx| tx.operations(id)).await;
     let operations = operations.map_err(|error: StoreError| storage(&error))?;
-    let of_kind = operations.iter().filter(|it| it.kind() == kind);
-    let views = of_kind.filter_map(MovementView::new).collect();
-    Ok(HttpResponse::Ok().json(List::of(views)))
+    let wanted = operations.iter().filter(|it| kinds.contains(&it.kind()));
+    Ok(HttpResponse::Ok().json(List::of(wanted.map(OperationView::new).collect())))
 }
 
 /// One documentation for the five calls: what each takes and answers, and what all may answer.
@@ -73,7 +86,7 @@ macro_rules! calls {
             params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
             $(request_body(content_type = "application/json", content = crate::web::openapi::$body),)?
             responses((status = $status, description = $done, body = $view),
-                      (status = 202, description = "Klarna's answer is not known yet. It is insisted on, and never done twice.", body = $view, headers(("Retry-After" = u32))),
+                      (status = 202, description = "Klarna's answer is not known yet. It is insisted on, and never done twice; `…/operations` tells its end.", body = $view, headers(("Retry-After" = u32))),
                       (status = 404, description = "`not_found`", body = ProblemView),
                       (status = 409, description = "`not_completed`, `klarna_not_allowed`, `busy`, `idempotency_in_progress`", body = ProblemView),
                       (status = 412, description = "`version_mismatch`", body = ProblemView),
@@ -91,9 +104,9 @@ macro_rules! calls {
 }
 calls! {
     /// Captures all that is left of the authorisation, or a part of it.
-    capture "/v1/links/{id}/capture" = Capture takes MovementBody, 201 MovementView "Captured.";
+    capture "/v1/links/{id}/capture" = Capture takes CaptureBody, 201 OperationView "Captured.";
     /// Gives back all that was captured, or a part of it.
-    refund "/v1/links/{id}/refunds" = Refund takes MovementBody, 201 MovementView "Refunded.";
+    refund "/v1/links/{id}/refunds" = Refund takes RefundBody, 201 OperationView "Refunded.";
     /// Gives up the whole authorisation, before anything is captured.
     cancel "/v1/links/{id}/cancel" = Cancel, 200 LinkView "Cancelled.";
     /// Gives up what is left of the authorisation, after a capture.
@@ -116,9 +129,8 @@ async fn operate(
     let tree = body::optional(request, payload).await?;
     let key = idempotency(request, caller, &tree)?;
     let movement = match kind {
-        OperationKind::Capture | OperationKind::Refund => {
-            Some(MovementRequest::parse(&tree, &link).map_err(invalid)?)
-        }
+        OperationKind::Capture => Some(MovementRequest::capture(&tree, &link).map_err(invalid)?),
+        OperationKind::Refund => Some(MovementRequest::refund(&tree, &link).map_err(invalid)?),
         OperationKind::Cancel | OperationKind::Release | OperationKind::Extend => {
             nothing_in(&tree)?;
             None
@@ -127,18 +139,23 @@ async fn operate(
     let version = wanted_version(request.headers(), link.version);
     let operated = flow::operate(&state.house, caller, link.id, kind, movement, version, key).await;
     let operated = done(&state.house, operated).await?;
-    let response = |finished| head(operated.answer, finished, operated.replayed);
-    if let Some(view) = MovementView::new(&operated.operation) {
-        return Ok(response(StatusCode::CREATED).json(view));
+    let goes_on = operated.operation.is_pending();
+    let response = |finished| head(operated.answer, finished, operated.replayed, goes_on);
+    match kind {
+        OperationKind::Capture | OperationKind::Refund => {
+            Ok(response(StatusCode::CREATED).json(OperationView::new(&operated.operation)))
+        }
+        OperationKind::Cancel | OperationKind::Release | OperationKind::Extend => {
+            let answer = Answer {
+                state,
+                link: &operated.link,
+                deliveries: &deliveries,
+                detail: Detail::Full,
+                with_qr: false,
+            };
+            Ok(response(StatusCode::OK)
+                .insert_header((ETAG, etag(operated.link.version)))
+                .json(answer.view()?))
+        }
     }
-    let answer = Answer {
-        state,
-        link: &operated.link,
-        deliveries: &deliveries,
-        detail: Detail::Full,
-        with_qr: false,
-    };
-    Ok(response(StatusCode::OK)
-        .insert_header((ETAG, etag(operated.link.version)))
-        .json(answer.view()?))
 }

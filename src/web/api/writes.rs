@@ -10,7 +10,7 @@ use super::links::expands_qr;
 use super::{Answer, head, visible};
 use crate::access::{Caller, Verb};
 use crate::flow::{self, Created, Key};
-use crate::link::{DisableRequest, Fault, NoRequest, RenewRequest, Request};
+use crate::link::{DisableRequest, Fault, NoRequest, RenewRequest, Request, Status};
 use crate::view::{Detail, LinkView};
 use crate::web::auth::require;
 use crate::web::headers::{etag, idempotency, wanted_version};
@@ -129,7 +129,7 @@ pub async fn refresh(
         detail: Detail::Full,
         with_qr: false,
     };
-    Ok(head(flow::Answer::Done, StatusCode::OK, replayed)
+    Ok(head(flow::Answer::Done, StatusCode::OK, replayed, false)
         .insert_header((ETAG, etag(link.version)))
         .json(answer.view()?))
 }
@@ -199,9 +199,12 @@ async fn close(
         detail: Detail::Full,
         with_qr: false,
     };
-    Ok(head(closed.answer, StatusCode::OK, closed.replayed)
-        .insert_header((ETAG, etag(closed.link.version)))
-        .json(answer.view()?))
+    let goes_on = closed.link.stage.status() == Status::Disabling;
+    Ok(
+        head(closed.answer, StatusCode::OK, closed.replayed, goes_on)
+            .insert_header((ETAG, etag(closed.link.version)))
+            .json(answer.view()?),
+    )
 }
 
 /// The answer to a create: the first request's status, the link as it is now.
@@ -214,10 +217,16 @@ fn answered(state: &State, created: &Created, with_qr: bool) -> Result<HttpRespo
         detail: Detail::Full,
         with_qr,
     };
-    Ok(head(created.answer, StatusCode::CREATED, created.replayed)
-        .insert_header((ETAG, etag(link.version)))
-        .insert_header((LOCATION, format!("/v1/links/{}", link.id)))
-        .json(answer.view()?))
+    let goes_on = link.stage.status() == Status::Creating;
+    Ok(head(
+        created.answer,
+        StatusCode::CREATED,
+        created.replayed,
+        goes_on,
+    )
+    .insert_header((ETAG, etag(link.version)))
+    .insert_header((LOCATION, format!("/v1/links/{}", link.id)))
+    .json(answer.view()?))
 }
 
 /// Checks a body as of now. A repeat whose instants have passed meanwhile is no new fault: it is

@@ -13,6 +13,7 @@ stories!(
         a_capture_takes_everything_once,
         a_part_and_then_the_rest,
         lines_sum_to_the_amount,
+        a_capture_says_how_goods_were_sent,
         what_was_captured_can_be_given_back,
         an_authorisation_is_given_up,
         what_is_left_is_released,
@@ -134,12 +135,47 @@ async fn lines_sum_to_the_amount(w: &World) {
     for pointer in ["/amount", "/order_lines", "/reference", "/tip"] {
         assert!(pointers.contains(&pointer), "{faults:?}");
     }
+    // a null may be a slip, and the whole amount is much
+    for call in ["capture", "refunds"] {
+        let refused = does(&who, &link, call, &json!({"amount": null})).await;
+        assert_eq!(refused.faults(), [("/amount".into(), "wrong_type".into())]);
+    }
     let taken = does(&who, &link, "capture", &json!({"order_lines": [shirts]})).await;
     assert_eq!(taken.expect(201).json()["amount"], 20_000);
     let om = &w.klarna.order(&link).await["om"];
     assert_eq!(
         om["captures"][0]["order_lines"][0]["total_tax_amount"],
         1_818
+    );
+}
+
+async fn a_capture_says_how_goods_were_sent(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    let sent = json!([{"shipping_company": "DHL UK", "shipping_method": "Home",
+        "tracking_number": "63456415", "tracking_uri": "https://dhl.example.com/63456415"}]);
+    let body = json!({"amount": 100, "shipping_info": sent});
+    let capture = does(&who, &link, "capture", &body).await.expect(201).json();
+    assert_eq!(capture["shipping_info"], sent);
+    let om = &w.klarna.order(&link).await["om"];
+    assert_eq!(om["captures"][0]["shipping_info"], sent);
+    let wrong = json!({"amount": 100, "shipping_info": [{"shipping_method": "Owl",
+        "tracking_uri": "javascript:x", "tracking_number": "x".repeat(101)}]});
+    let faults = does(&who, &link, "capture", &wrong).await.faults();
+    let under = |member: &str| format!("/shipping_info/0/{member}");
+    assert_eq!(
+        faults,
+        [
+            (under("shipping_method"), "invalid_value".into()),
+            (under("tracking_number"), "too_long".into()),
+            (under("tracking_uri"), "invalid_value".into()),
+        ]
+    );
+    // goods do not go out with a refund
+    let refused = does(&who, &link, "refunds", &body).await;
+    assert_eq!(
+        refused.faults(),
+        [("/shipping_info".into(), "unknown_field".into())]
     );
 }
 

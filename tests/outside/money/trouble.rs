@@ -19,6 +19,7 @@ stories!(
         a_refusal_brings_the_ledger_up_to_date,
         an_old_read_undoes_nothing,
         a_burst_under_one_key_is_one_refund,
+        what_fails_later_is_told,
     ]
 );
 
@@ -177,4 +178,38 @@ async fn a_burst_under_one_key_is_one_refund(w: &World) {
     }
     assert!(answers.iter().any(|it| it.status == 201));
     assert_eq!(w.klarna.order(&link).await["om"]["refunded_amount"], 7);
+}
+
+/// Nobody waits for the answer any more when Klarna says no: the link's events and its operations
+/// tell it, and so does a repeat of the request.
+async fn what_fails_later_is_told(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    w.klarna.breaks("cancel", "status:503", 1).await;
+    let path = format!("/v1/links/{}/cancel", id(&link));
+    let accepted = who.press(&path).idempotent("later").await.expect(202);
+    assert!(accepted.retry_after() >= 1);
+    assert_eq!(
+        listed(&who, &link, "operations").await[0]["status"],
+        "pending"
+    );
+    // the first try came to nothing, and now there is something captured
+    captures_elsewhere(w, &link, 900).await;
+    let failed = eventually("the cancel has failed", async || {
+        let all = listed(&who, &link, "operations").await;
+        let cancel = all.iter().find(|it| it["object"] == "cancel").cloned()?;
+        (cancel["status"] == "failed").then_some(cancel)
+    })
+    .await;
+    assert_eq!(failed["amount"], json!(null));
+    assert_eq!(failed["failure"]["code"], "klarna_refused");
+    assert_eq!(failed["failure"]["klarna"]["code"], "CANCEL_NOT_ALLOWED");
+    let told = types(&who, &link).await;
+    assert!(
+        told.contains(&"payment.operation_failed".into()),
+        "{told:?}"
+    );
+    let again = who.press(&path).idempotent("later").await.expect(202);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.header("retry-after"), None, "nothing goes on");
 }
