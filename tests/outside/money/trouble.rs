@@ -169,14 +169,18 @@ async fn a_burst_under_one_key_is_one_refund(w: &World) {
     let body = json!({"amount": 7});
     let calls = (0..20).map(|_| who.post(&path, &body).idempotent("burst").into_future());
     let answers = futures_util::future::join_all(calls).await;
-    for answer in &answers {
-        match answer.status {
-            201 => assert_eq!(answer.json()["amount"], 7),
-            409 => drop(answer.problem(409, "idempotency_in_progress")),
-            other => panic!("{other}: {}", answer.text()),
+    // 202 where the machine is so busy that Klarna's answer came too late for the first of them
+    let first = answers.iter().find(|it| it.status != 409);
+    let first = first.expect("one is answered").status;
+    assert!(matches!(first, 201 | 202), "{first}");
+    for answer in answers {
+        if answer.status == 409 {
+            answer.problem(409, "idempotency_in_progress");
+        } else {
+            assert_eq!(answer.expect(first).json()["amount"], 7);
         }
     }
-    assert!(answers.iter().any(|it| it.status == 201));
+    settled(&who, &link, |payment| payment["refunded_amount"] == 7).await;
     assert_eq!(w.klarna.order(&link).await["om"]["refunded_amount"], 7);
 }
 
