@@ -141,13 +141,12 @@ impl Change {
         }
         let (was, is) = (payment, &news.payment);
         let fraud = was.fraud_status.is_some() && was.fraud_status != is.fraud_status;
-        let cancelled =
-            is.status == PaymentStatus::Cancelled && was.status != PaymentStatus::Cancelled;
-        let extended = is_later(was, is);
+        let by_us = found.iter().any(|it| it.kind() == OperationKind::Release);
         let told = [
             (fraud, EventKind::PaymentFraudUpdated),
-            (cancelled, EventKind::PaymentCancelled),
-            (extended, EventKind::PaymentExtended),
+            (is_cancelled(was, is), EventKind::PaymentCancelled),
+            (is_released(was, is) && !by_us, EventKind::PaymentReleased),
+            (is_later(was, is), EventKind::PaymentExtended),
         ];
         Ok(Change::Some {
             ours,
@@ -190,6 +189,27 @@ fn is_stale(known: &[Operation], news: &PaymentNews) -> bool {
     )
 }
 
+/// Whether the whole authorisation was given up.
+fn is_cancelled(was: &Payment, is: &Payment) -> bool {
+    is.status == PaymentStatus::Cancelled && was.status != PaymentStatus::Cancelled
+}
+
+/// Whether the rest of an authorisation was given up: it is gone, and was not captured.
+fn is_released(was: &Payment, is: &Payment) -> bool {
+    let stands = matches!(
+        is.status,
+        PaymentStatus::PartCaptured | PaymentStatus::Captured
+    );
+    let before = was.captured_amount.zip(was.remaining_amount);
+    let gone = is.remaining_amount == Some(0);
+    let taken = is.captured_amount;
+    stands
+        && gone
+        && before
+            .zip(taken)
+            .is_some_and(|((captured, left), now)| left > now.saturating_sub(captured))
+}
+
 /// Whether a payment's end was moved back.
 fn is_later(was: &Payment, is: &Payment) -> bool {
     let ends = was.expires_at.zip(is.expires_at);
@@ -204,7 +224,7 @@ fn found(
     link: LinkId,
     now: Timestamp,
 ) -> Vec<Operation> {
-    let mut found = Vec::new();
+    let mut found: Vec<Operation> = Vec::new();
     for (kind, bookings) in [
         (OperationKind::Capture, &news.captures),
         (OperationKind::Refund, &news.refunds),
@@ -214,8 +234,11 @@ fn found(
             if of_kind().any(|it| it.outcome.klarna() == Some(&booking.id)) {
                 continue;
             }
+            // an operation is one booking: a second one under its name is somebody else's
             let ours = of_kind().find(|it| {
                 it.amount == Some(booking.amount)
+                    && it.outcome.klarna().is_none()
+                    && found.iter().all(|other| other.id != it.id)
                     && booking
                         .reference
                         .as_ref()
@@ -248,8 +271,10 @@ fn found(
     let waiting = known.iter().filter(|it| it.is_pending());
     let done = waiting.filter(|it| match it.kind() {
         OperationKind::Capture | OperationKind::Refund => false,
-        OperationKind::Cancel => news.payment.status == PaymentStatus::Cancelled,
-        OperationKind::Release => news.payment.remaining_amount == Some(0),
+        OperationKind::Cancel => is_cancelled(payment, &news.payment),
+        OperationKind::Release => {
+            news.payment.remaining_amount == Some(0) && payment.remaining_amount != Some(0)
+        }
         OperationKind::Extend => is_later(payment, &news.payment),
     });
     found.extend(done.map(|it| Operation {
@@ -275,6 +300,14 @@ fn enter(
         match &before {
             Some(_) => tx.save_operation(&operation)?,
             None => tx.insert_operation(&operation)?,
+        }
+        if let Some(name) = operation.name_of_another() {
+            let words = format!(
+                "Klarna shows a second {} under the name {name} of {}: money may have moved twice",
+                operation.kind().as_str(),
+                link.id
+            );
+            alarm = Some(("operation_twice", words));
         }
         match before.map(|it| it.outcome) {
             // only its name at Klarna is new

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::book::Booked;
 use super::idempotency::{self, Answer, Key, Made};
 use super::pen::Pen;
 use super::{House, Refusal};
@@ -98,7 +99,14 @@ pub(super) async fn read_back(house: &House, link: &Link) -> Result<Learned, Ref
             read_order(house, link).await
         }
         Status::Completed => {
-            super::settle::hasten(house, link.id).await?;
+            match super::settle::read(house, link).await {
+                Ok(Booked::Known) => {}
+                // in the background then
+                Ok(Booked::Stale) | Err(Refusal::KlarnaUnavailable(..)) => {
+                    super::settle::hasten(house, link.id).await?;
+                }
+                Err(refusal) => return Err(refusal),
+            }
             Ok(Learned::Final)
         }
         Status::Creating => Ok(Learned::Open),

@@ -79,7 +79,9 @@ impl fmt::Display for Refusal {
             Refusal::Busy => f.write_str("the link is on its way to another state"),
             Refusal::RateLimited(_) => f.write_str("too many links in an hour"),
             Refusal::SendRateLimited(_) => f.write_str("too many messages to this recipient"),
-            Refusal::KlarnaRefused(link, _) => write!(f, "Klarna refused the sale of {link}"),
+            Refusal::KlarnaRefused(link, _) => {
+                write!(f, "Klarna refused what was asked of it for {link}")
+            }
             Refusal::Replayed(first) => first.fmt(f),
             Refusal::KlarnaUnavailable(..) => f.write_str("Klarna cannot be used now"),
             Refusal::VersionMismatch => f.write_str("the link has changed since that version"),

@@ -312,6 +312,9 @@ impl Transport {
         if status.is_client_error() {
             let refusal = refusal(code, &body, correlation);
             return Err(match code {
+                // the one 4xx of which that is not sure: a gateway on the way says so, too, when
+                // what is behind it was too slow
+                408 => op.unknown("answered 408"),
                 429 => KlarnaError::Busy {
                     retry_after: wait.flatten(),
                     refusal: Some(refusal),

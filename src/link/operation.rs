@@ -144,6 +144,16 @@ impl Operation {
         let id = self.id.to_string();
         reference.split_whitespace().any(|word| word == id)
     }
+
+    /// The operation of ours whose name an entry from elsewhere bears: only we give such names, so
+    /// something was done twice or copied.
+    pub fn name_of_another(&self) -> Option<OperationId> {
+        if self.created_by != Actor::Klarna {
+            return None;
+        }
+        let words = self.reference.as_deref()?.split_whitespace();
+        words.filter_map(|word| word.parse().ok()).next()
+    }
 }
 
 /// A checked body of `POST …/capture` or `…/refunds`.

@@ -45,7 +45,7 @@ macro_rules! catalogue {
 }
 catalogue! {
     ValidationFailed = "validation_failed" 422 "The request is not valid"
-        "Nothing was created and nothing was sent. `errors` lists every fault, up to 100: mend them and send the request again, under the same idempotency key if you like."
+        "Nothing was created, sent or booked. `errors` lists every fault, up to 100: mend them and send the request again, under the same idempotency key if you like."
     MalformedJson = "malformed_json" 400 "The body is not one JSON object"
         "The body must be UTF-8 and one JSON object: no member twice, at most 32 levels deep, nothing after it."
     PayloadTooLarge = "payload_too_large" 413 "The body is too large"
@@ -88,10 +88,10 @@ catalogue! {
         "Try again after `Retry-After`."
     SendRateLimited = "send_rate_limited" 429 "Too many messages to this recipient"
         "Try again after `Retry-After`, or show the QR code."
-    KlarnaRefused = "klarna_refused" 422 "Klarna refused the sale"
-        "`klarna` has Klarna's own words and the correlation id for its support. The link is kept as `failed`, `link_id` names it."
+    KlarnaRefused = "klarna_refused" 422 "Klarna refused it"
+        "`klarna` has Klarna's own words and the correlation id for its support. `link_id` names the link: one that could not be made is kept as `failed`, a paid one stays as it was."
     KlarnaUnavailable = "klarna_unavailable" 503 "Klarna cannot be used now"
-        "Try again after `Retry-After`. Where `link_id` is given, that link is kept as `failed`."
+        "Try again after `Retry-After`. Where `link_id` is given, that link says what it came to: one that could not be made is kept as `failed`."
     StorageUnavailable = "storage_unavailable" 503 "It could not be stored"
         "Nothing was acknowledged. Repeat with the same idempotency key after `Retry-After`."
     Overloaded = "overloaded" 503 "Too much at once"

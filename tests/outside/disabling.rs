@@ -261,13 +261,13 @@ async fn closed_links_stay_as_they_are(w: &World) {
     w.klarna.buyer(&cancelled, "cancel").await;
     let cancelled = agent.until(id(&cancelled), "cancelled").await;
     for link in [&failed, &cancelled] {
-        let calls = w.klarna.calls().await;
+        let calls = w.klarna.changes().await;
         let again = agent.disables(id(link)).await.expect(200).json();
         assert_eq!(
             (&again["status"], &again["version"]),
             (&link["status"], &link["version"])
         );
-        assert_eq!(w.klarna.calls().await, calls, "Klarna is not called");
+        assert_eq!(w.klarna.changes().await, calls, "Klarna is not called");
     }
 }
 

@@ -343,13 +343,13 @@ async fn an_agent_is_limited(w: &World) {
     for _ in 0..2 {
         w.agent().creates(&sale()).await;
     }
-    let calls = w.klarna.calls().await;
+    let calls = w.klarna.changes().await;
     let answer = w.agent().sends(&sale()).await;
     answer.problem(429, "rate_limited");
     // the older of the two was made just now, and the window is an hour
     let wait = answer.retry_after();
     assert!((3_500..=3_601).contains(&wait), "{wait}");
-    assert_eq!(w.klarna.calls().await, calls);
+    assert_eq!(w.klarna.changes().await, calls);
     // an agent whom an integrator names counts by her name
     let named = |name: &str| {
         let mut sale = sale();

@@ -296,7 +296,7 @@ async fn validation_is_answered_from_the_database(w: &World) {
     let agent = w.agent();
     let link = agent.creates(&sale()).await;
     let token = token(w, &link).await;
-    let calls = w.klarna.calls().await;
+    let calls = w.klarna.changes().await;
     let path = format!("/callbacks/validation/{token}");
     let answer = w
         .stranger()
@@ -304,7 +304,7 @@ async fn validation_is_answered_from_the_database(w: &World) {
         .await
         .expect(200);
     assert!(answer.took.as_secs() < 1);
-    assert_eq!(w.klarna.calls().await, calls, "Klarna is not asked");
+    assert_eq!(w.klarna.changes().await, calls, "Klarna is not asked");
     w.klarna.breaks("disable_session", "status:503", 1).await;
     agent.disables(id(&link)).await.expect(202);
     let answer = w.stranger().post(&path, &json!({})).await.expect(303);

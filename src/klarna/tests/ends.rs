@@ -150,6 +150,11 @@ async fn a_4xx_proves_by_its_status_alone() {
         end(say(404, "", "")).await,
         KlarnaError::NotFound(_)
     ));
+    // but for this one, which a gateway may say of a call that goes on behind it
+    assert!(matches!(
+        end(say(408, "", "")).await,
+        KlarnaError::Unknown { .. }
+    ));
 }
 
 #[tokio::test]

@@ -126,7 +126,13 @@ async fn operate(
     require(caller, Verb::Money)?;
     Query::none(request)?;
     let (link, deliveries) = visible(state, caller, id).await?;
-    let tree = body::optional(request, payload).await?;
+    let tree = match kind {
+        // a body that was lost on the way must not move everything
+        OperationKind::Capture | OperationKind::Refund => body::object(request, payload).await?,
+        OperationKind::Cancel | OperationKind::Release | OperationKind::Extend => {
+            body::optional(request, payload).await?
+        }
+    };
     let key = idempotency(request, caller, &tree)?;
     let movement = match kind {
         OperationKind::Capture => Some(MovementRequest::capture(&tree, &link).map_err(invalid)?),

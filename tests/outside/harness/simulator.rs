@@ -52,6 +52,16 @@ impl Klarna {
         self.log().await.len()
     }
 
+    /// How often Klarna was told to do something. What the worker reads and acknowledges in the
+    /// background, for whichever link, is not counted.
+    pub async fn changes(&self) -> usize {
+        let by_itself = ["read_order", "read_session", "om_get", "acknowledge"];
+        let log = self.log().await;
+        log.iter()
+            .filter(|entry| by_itself.iter().all(|op| entry["op"] != *op))
+            .count()
+    }
+
     /// The requests of one operation that carry `needle` somewhere (an id, a reference).
     pub async fn calls_of(&self, op: &str, needle: &str) -> Vec<Value> {
         let log = self.log().await;

@@ -1,15 +1,23 @@
 //! What was booked elsewhere, and a day's links held against Klarna's books.
 
+use std::future::IntoFuture;
+
 use serde_json::{Value, json};
 
 use super::super::harness::world::id;
-use super::super::harness::{World, WorldPlan, stories};
-use super::{captures_elsewhere, does, listed, paid, settled};
+use super::super::harness::{Caller, World, WorldPlan, stories};
+use super::{captures_elsewhere, does, elsewhere, listed, paid, settled, types};
 
 stories!(
     money_booked_elsewhere,
     WorldPlan::new(),
-    [what_was_booked_elsewhere_is_seen,]
+    [
+        what_was_booked_elsewhere_is_seen,
+        a_refresh_has_read_klarna,
+        a_release_elsewhere_is_told_once,
+        many_releases_at_once_are_one,
+        a_second_booking_under_our_name_is_told,
+    ]
 );
 
 stories!(money_of_a_day, WorldPlan::new(), [a_day_is_reconciled,]);
@@ -30,6 +38,90 @@ async fn what_was_booked_elsewhere_is_seen(w: &World) {
     );
     let back = does(&who, &link, "refunds", &json!({})).await.expect(201);
     assert_eq!(back.json()["amount"], 15_000);
+}
+
+/// Who decides by what a refresh answers must not decide by old figures.
+async fn a_refresh_has_read_klarna(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    captures_elsewhere(w, &link, 1_000).await;
+    let refreshed = who.press(&format!("/v1/links/{}/refresh", id(&link))).await;
+    let payment = &refreshed.expect(200).json()["payment"];
+    assert_eq!(payment["remaining_amount"], 49_000);
+}
+
+async fn a_release_elsewhere_is_told_once(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    does(&who, &link, "capture", &json!({"amount": 1_000}))
+        .await
+        .expect(201);
+    let status = elsewhere(w, &link, "release-remaining-authorization", &json!(null)).await;
+    assert_eq!(status, 204);
+    let path = format!("/v1/links/{}/refresh", id(&link));
+    for _ in 0..2 {
+        who.press(&path).await.expect(200);
+    }
+    let now = who.link(id(&link)).await;
+    assert_eq!(now["payment"]["remaining_amount"], 0);
+    assert_eq!(released(&who, &link).await, 1);
+}
+
+async fn released(who: &Caller, link: &Value) -> usize {
+    let told = types(who, link).await;
+    told.iter().filter(|it| *it == "payment.released").count()
+}
+
+/// Ten at once: one is done, and what is released is told once.
+async fn many_releases_at_once_are_one(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    does(&who, &link, "capture", &json!({"amount": 1_000}))
+        .await
+        .expect(201);
+    let path = format!("/v1/links/{}/release", id(&link));
+    let calls = (0..10).map(|_| who.press(&path).into_future());
+    let answers = futures_util::future::join_all(calls).await;
+    for answer in answers {
+        if answer.status != 200 {
+            let code = answer.problem(409, &answer.json()["code"].to_string().replace('"', ""));
+            assert!(
+                ["busy", "klarna_not_allowed"].contains(&code["code"].as_str().unwrap_or("")),
+                "{code}"
+            );
+        }
+    }
+    settled(&who, &link, |payment| payment["remaining_amount"] == 0).await;
+    let all = listed(&who, &link, "operations").await;
+    let done = |it: &&Value| it["object"] == "release" && it["status"] == "done";
+    assert_eq!(all.iter().filter(done).count(), 1, "{all:#?}");
+    assert_eq!(released(&who, &link).await, 1);
+}
+
+/// The same money twice under one name of ours is what must never be; if it is, a person hears of
+/// it, and both are in the ledger.
+async fn a_second_booking_under_our_name_is_told(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    let body = json!({"amount": 1_000, "reference": "INV7"});
+    let capture = does(&who, &link, "capture", &body).await.expect(201).json();
+    let reference = format!("INV7 {}", id(&capture));
+    let again = json!({"captured_amount": 1_000, "reference": reference});
+    assert_eq!(elsewhere(w, &link, "captures", &again).await, 201);
+    who.press(&format!("/v1/links/{}/refresh", id(&link)))
+        .await
+        .expect(200);
+    let all = listed(&who, &link, "captures").await;
+    let by: Vec<_> = all
+        .iter()
+        .map(|it| (&it["amount"], it["created_by"] == "klarna"))
+        .collect();
+    assert_eq!(by, [(&json!(1_000), false), (&json!(1_000), true)]);
+    let log = w.stderr();
+    assert!(
+        log.contains("operation_twice") && log.contains(id(&capture)),
+        "{log}"
+    );
 }
 
 async fn a_day_is_reconciled(w: &World) {

@@ -50,19 +50,19 @@ fn id_of_order(link: &Value) -> &str {
 
 /// Somebody captures in Klarna's portal.
 async fn captures_elsewhere(w: &World, link: &Value, amount: i64) {
-    let path = format!(
-        "{}/ordermanagement/v1/orders/{}/captures",
-        w.klarna.base,
-        id_of_order(link)
-    );
-    let answer = w
-        .klarna
-        .http
-        .post(path)
-        .basic_auth("sim", Some("sim"))
-        .json(&json!({"captured_amount": amount}))
-        .send()
-        .await
-        .expect("the simulator answers");
-    assert_eq!(answer.status(), 201);
+    let body = json!({"captured_amount": amount});
+    let status = elsewhere(w, link, "captures", &body).await;
+    assert_eq!(status, 201);
+}
+
+/// Somebody does something in Klarna's portal. Klarna's status.
+async fn elsewhere(w: &World, link: &Value, call: &str, body: &Value) -> u16 {
+    let order = id_of_order(link);
+    let path = format!("{}/ordermanagement/v1/orders/{order}/{call}", w.klarna.base);
+    let mut called = w.klarna.http.post(path).basic_auth("sim", Some("sim"));
+    if !body.is_null() {
+        called = called.json(body);
+    }
+    let answer = called.send().await;
+    answer.expect("the simulator answers").status().as_u16()
 }

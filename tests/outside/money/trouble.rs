@@ -90,6 +90,11 @@ async fn an_outage_delays_and_loses_nothing(w: &World) {
     let accepted = does(&who, &link, "capture", &json!({})).await.expect(202);
     assert_eq!(accepted.json()["status"], "pending");
     settled(&who, &link, |payment| payment["captured_amount"] == 50_000).await;
+    // a gateway on the way lost its patience
+    let other = paid(w, &who).await;
+    w.klarna.breaks("capture", "status:408", 1).await;
+    does(&who, &other, "capture", &json!({})).await.expect(202);
+    settled(&who, &other, |payment| payment["captured_amount"] == 50_000).await;
     w.klarna.breaks("refund", "status:429", 1).await;
     let accepted = does(&who, &link, "refunds", &json!({})).await.expect(202);
     assert_eq!(accepted.json()["status"], "pending");
@@ -136,14 +141,18 @@ async fn an_old_read_undoes_nothing(w: &World) {
     let reads = async || w.klarna.calls_of("om_get", id_of_order(&link)).await.len();
     let before = reads().await;
     w.klarna.breaks("om_get", "slow:1500", 1).await;
-    who.press(&format!("/v1/links/{}/refresh", id(&link)))
-        .await
-        .expect(200);
-    eventually("Klarna is read", async || {
-        (reads().await > before).then_some(())
-    })
-    .await;
-    let cancelled = does(&who, &link, "cancel", &json!({})).await.expect(200);
+    let refreshed = who
+        .press(&format!("/v1/links/{}/refresh", id(&link)))
+        .into_future();
+    let cancelled = async {
+        eventually("Klarna is read", async || {
+            (reads().await > before).then_some(())
+        })
+        .await;
+        does(&who, &link, "cancel", &json!({})).await.expect(200)
+    };
+    let (refreshed, cancelled) = futures_util::future::join(refreshed, cancelled).await;
+    refreshed.expect(200);
     assert_eq!(cancelled.json()["payment"]["status"], "cancelled");
     // the slow one, the one after the cancel, and the slow one's repeat
     eventually("what was read late is read again", async || {
