@@ -151,8 +151,8 @@ impl Operation {
         if self.created_by != Actor::Klarna {
             return None;
         }
-        let words = self.reference.as_deref()?.split_whitespace();
-        words.filter_map(|word| word.parse().ok()).next()
+        let mut words = self.reference.as_deref()?.split_whitespace();
+        words.find_map(|word| word.parse().ok())
     }
 }
 
