@@ -65,6 +65,11 @@ impl Gateway {
             .insert(to.to_owned(), replies.to_vec());
     }
 
+    /// Everything that arrived whole, in order.
+    pub fn all(&self) -> Vec<Message> {
+        self.desk.lock().unwrap().messages.clone()
+    }
+
     pub fn to(&self, to: &str) -> Vec<Message> {
         let desk = self.desk.lock().unwrap();
         desk.messages

@@ -64,6 +64,11 @@ impl MailServer {
             .insert(to.to_owned(), ailments.to_vec());
     }
 
+    /// Everything whose body arrived whole, in order.
+    pub fn all(&self) -> Vec<Mail> {
+        self.office.lock().unwrap().mails.clone()
+    }
+
     pub fn to(&self, to: &str) -> Vec<Mail> {
         self.office
             .lock()
