@@ -4,6 +4,9 @@
 //! A scenario is a test that says [`Run::begin`], counts what it sees, notes what broke a law, and
 //! says [`Run::end`], which writes its row of the table and fails where a law was broken.
 
+pub mod place;
+mod planted;
+mod points;
 pub mod seed;
 pub mod table;
 

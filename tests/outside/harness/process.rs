@@ -113,6 +113,17 @@ impl Process {
         base.trim_end_matches('/').to_owned()
     }
 
+    /// As [`Process::listening`], of one that may be meant to end before it listens.
+    pub fn tries_to_listen(&mut self) -> Option<String> {
+        match self.first.recv_timeout(Duration::from_secs(30)) {
+            Ok(line) => line.strip_prefix("listening on ").map(str::to_owned),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("`{}` said nothing in 30 s: {}", self.name, self.stderr())
+            }
+        }
+    }
+
     pub fn stderr(&self) -> String {
         self.err.lock().unwrap().clone()
     }
