@@ -221,6 +221,19 @@ fn lane(plan: WorldPlan, left: &Mutex<VecDeque<Case>>, over: &Mutex<Vec<Outcome>
                 wrong: vec!["it takes for ever".to_owned()],
                 seconds: 0.0,
             });
+            let Case { point, pass } = outcome.case;
+            eprintln!(
+                "{} {}:{pass}: {} crashes, {} violations, {:.1} s",
+                if place.world.is_postgres() {
+                    "PostgreSQL"
+                } else {
+                    "SQLite"
+                },
+                point.as_str(),
+                outcome.crashes,
+                outcome.wrong.len(),
+                outcome.seconds
+            );
             over.lock().unwrap().push(outcome);
         }
         let log = place.log();
@@ -257,13 +270,6 @@ fn every_point_crashes_twice(database: &str, plan: &WorldPlan) {
     });
     for outcome in over {
         let Case { point, pass } = outcome.case;
-        eprintln!(
-            "{database} {}:{pass}: {} crashes, {} violations, {:.1} s",
-            point.as_str(),
-            outcome.crashes,
-            outcome.wrong.len(),
-            outcome.seconds
-        );
         run.count("crashes", outcome.crashes);
         for wrong in outcome.wrong {
             run.violated(format!("{}:{pass}: {wrong}", point.as_str()));

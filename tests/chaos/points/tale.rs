@@ -253,23 +253,7 @@ impl<'a> Tale<'a> {
         let both =
             json!([{"channel": "email", "to": self.email}, {"channel": "sms", "to": self.phone}]);
         match self.scene {
-            Scene::Sale => {
-                let link = self.created(&json!({"send": both})).await?;
-                let id = text(&link, "id");
-                self.messages_leave(id).await?;
-                self.paid(&link).await?;
-                let path = format!("/v1/links/{id}/capture");
-                let answer = self.posts("capture", &path, &json!({})).await?;
-                if !matches!(answer.status, 201 | 202) {
-                    return Err(Stop::Wrong(format!(
-                        "capture: {} {}",
-                        answer.status,
-                        answer.text()
-                    )));
-                }
-                let all = |link: &Value| link["payment"]["captured_amount"] == 50_000;
-                self.until_asked(id, "captured", true, all).await?;
-            }
+            Scene::Sale => self.sold(&both).await?,
             Scene::Resend => {
                 let link = self.created(&json!({})).await?;
                 let id = text(&link, "id");
@@ -350,6 +334,25 @@ impl<'a> Tale<'a> {
                 self.reminded(text(&link, "id")).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn sold(&self, send: &Value) -> Result<(), Stop> {
+        let link = self.created(&json!({"send": send})).await?;
+        let id = text(&link, "id");
+        self.messages_leave(id).await?;
+        self.paid(&link).await?;
+        let path = format!("/v1/links/{id}/capture");
+        let answer = self.posts("capture", &path, &json!({})).await?;
+        if !matches!(answer.status, 201 | 202) {
+            return Err(Stop::Wrong(format!(
+                "capture: {} {}",
+                answer.status,
+                answer.text()
+            )));
+        }
+        let all = |link: &Value| link["payment"]["captured_amount"] == 50_000;
+        self.until_asked(id, "captured", true, all).await?;
         Ok(())
     }
 
