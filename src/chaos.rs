@@ -52,6 +52,8 @@ words! {
         CreateWanted = "create.wanted",
         /// The old link of the reference is closed; the new sale is not stored.
         CreateMadeWay = "create.made_way",
+        /// Everything speaks for the sale; of a request without a key nothing is written.
+        CreateWeighed = "create.weighed",
         /// The sale is stored; Klarna has not been asked.
         CreateAccepted = "create.accepted",
         /// How a keyed request is answered is written, uncommitted.

@@ -286,6 +286,7 @@ impl Acceptance {
             None => None,
         };
         self.weigh(tx, &[])?;
+        chaos::at(Point::CreateWeighed);
         let exclusive = self.on_duplicate != OnDuplicate::Allow;
         tx.insert_link(&link, &self.token_hash, exclusive)
             .map_err(|error| {

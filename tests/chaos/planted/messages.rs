@@ -1,6 +1,6 @@
 //! Bugs by which a message leaves twice, or is told wrongly of.
 
-use super::{Seen, a_while, created, delivered, link, sale_to, text, until};
+use super::{Seen, a_while, created, delivered, link, pauses, posted, sale_to, text, until};
 use crate::chaos::place::{LONG, Place, Stop};
 use crate::outside::harness::{Reply, email, phone};
 
@@ -119,11 +119,8 @@ async fn sleeps_and_is_replaced(
 ) -> Result<crate::outside::harness::process::Process, Stop> {
     let sale = sale_to(channel, to);
     // nobody answers while the process sleeps
-    tokio::spawn(place.admin.sends(&sale).attempt());
-    until("it pauses", async || {
-        place.log().contains("chaos: pauses at")
-    })
-    .await?;
+    drop(posted(place, &sale));
+    pauses(place).await?;
     // an older claim than this is confirmed before the first byte
     a_while(2_200).await;
     place.leases_end().await;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::place::{Place, Stop};
 use super::row;
+use crate::outside::harness::http::Answer;
 use crate::outside::harness::{WorldPlan, reference, sale_of};
 use paylink::chaos::Bug;
 
@@ -64,7 +65,7 @@ bugs! {
     key_unscoped on Sqlite: money, "another's key";
     follow_redirect on Sqlite: money, "nobody configured";
     plain_lookup on Postgres: storage, "is stored";
-    events_by_id on Sqlite: storage, "never seen";
+    events_by_id on Postgres: storage, "never seen";
     actix_runtime on Sqlite: money, "dropped by the stop";
     shared_savepoints on Sqlite: storage, "acknowledged and lost";
 }
@@ -166,6 +167,21 @@ async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) -> Result<(), Stop
 /// Long enough for a program that would do it to have done it.
 async fn a_while(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
+/// Posts a sale, and does not wait for the answer.
+fn posted(place: &Place, sale: &Value) -> Posted {
+    tokio::spawn(place.admin.sends(sale).attempt())
+}
+
+type Posted = tokio::task::JoinHandle<Result<Answer, reqwest::Error>>;
+
+/// The process stops at the point where it was told to.
+async fn pauses(place: &Place) -> Result<(), Stop> {
+    until("it pauses", async || {
+        place.log().contains("chaos: pauses at")
+    })
+    .await
 }
 
 /// Posts a sale under a key until it is created.

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::block_in_place;
 
-use super::{Seen, a_while, created, sale_to, text, until, wrong};
+use super::{Seen, a_while, created, pauses, posted, sale_to, text, until, wrong};
 use crate::chaos::place::{LONG, Place};
+use crate::outside::harness::world::free_port;
 use crate::outside::harness::{Caller, phone, sale};
 
 fn runs(command: &str, args: &[&str]) -> bool {
@@ -132,93 +132,104 @@ pub async fn synchronous_normal(place: &Place) -> Seen {
     })
 }
 
-/// While links are created, an operator's shell writes beside the service, a little at a time.
+/// A create has read and not written yet when an operator's shell writes.
 pub async fn deferred_begin(place: &Place) -> Seen {
-    place.starts(&[]);
-    let over = AtomicBool::new(false);
+    place.starts(&[("PAYLINK_PAUSE_AT", "create.weighed")]);
+    let answer = posted(place, &sale());
+    pauses(place).await?;
     let file = place.database_file();
-    let refused = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut conn = SqliteConnection::establish(&file).expect("the database");
-            conn.batch_execute("PRAGMA busy_timeout = 10000")
-                .expect("a time-out");
-            while !over.load(Ordering::SeqCst) {
-                // it may have to wait for the service, and then it is no harm to try again
-                let _ =
-                    conn.batch_execute("UPDATE event_head SET position = position WHERE id = 1");
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
-        let refused =
-            block_in_place(|| tokio::runtime::Handle::current().block_on(creates(place, 80)));
-        over.store(true, Ordering::SeqCst);
-        refused
+    block_in_place(|| {
+        let mut shell = SqliteConnection::establish(&file).expect("the database");
+        // where the service has the lock, the shell is the one who is told to wait
+        let _ = shell.batch_execute(
+            "PRAGMA busy_timeout = 100; UPDATE event_head SET position = position WHERE id = 1",
+        );
     });
-    Ok(refused)
-}
-
-/// So many creates, eight at a time; those that were refused.
-async fn creates(place: &Place, count: usize) -> Vec<String> {
-    let answers = futures_util::stream::iter(0..count)
-        .map(|_| place.admin.sends(&sale()).attempt())
-        .buffer_unordered(8);
-    let answers: Vec<_> = answers.collect().await;
-    let refused: Vec<_> = answers
-        .into_iter()
-        .filter_map(|it| match it {
-            Ok(answer) if matches!(answer.status, 201 | 202) => None,
-            Ok(answer) => Some(format!("{} {}", answer.status, answer.text())),
-            Err(error) => Some(error.to_string()),
-        })
-        .collect();
-    match refused.first() {
-        None => Vec::new(),
-        Some(first) => vec![format!(
-            "{} of {count} creates were refused because another process wrote, the first: {first}",
-            refused.len()
+    place.signal("-CONT");
+    Ok(match answer.await {
+        Ok(Ok(answer)) if matches!(answer.status, 201 | 202) => Vec::new(),
+        Ok(Ok(answer)) => vec![format!(
+            "a create was refused because another process wrote: {} {}",
+            answer.status,
+            answer.text()
         )],
-    }
+        other => return wrong(format!("no answer: {other:?}")),
+    })
 }
 
-/// Somebody reads the stream while links are created.
+/// One process has named its events and is slow to commit them; another's come first; somebody
+/// follows the stream.
 pub async fn events_by_id(place: &Place) -> Seen {
-    place.starts(&[]);
-    let mut seen = BTreeSet::new();
-    let mut cursor = "0".to_owned();
-    let over = AtomicBool::new(false);
-    let writes = async {
-        let refused = creates(place, 120).await;
-        // what is still to be done in the background tells of itself too
-        a_while(1_000).await;
-        over.store(true, Ordering::SeqCst);
-        refused
+    place.starts(&[("PAYLINK_PAUSE_AT", "create.weighed")]);
+    let slow = posted(place, &sale());
+    pauses(place).await?;
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut other = place.started(&["serve"], &[("PAYLINK_LISTEN", &listen)]);
+    let Some(base) = block_in_place(|| other.tries_to_listen()) else {
+        return wrong(other.stderr());
     };
-    let reads = async {
-        loop {
-            let last = over.load(Ordering::SeqCst);
-            let path = format!("/v1/events?limit=100&after={cursor}");
-            let page = place.asks(|| place.admin.get(&path)).await?.json();
-            let events = page["data"].as_array().cloned().unwrap_or_default();
-            seen.extend(events.iter().map(|it| text(it, "id").to_owned()));
-            text(&page, "next_cursor").clone_into(&mut cursor);
-            if last && events.is_empty() {
-                return Ok(());
-            }
-        }
+    let who = Caller {
+        base,
+        ..place.admin.clone()
     };
-    let (refused, read) = tokio::join!(writes, reads);
-    read?;
-    if !refused.is_empty() {
-        return wrong(refused.join(", "));
+    let quick = who.sends(&sale()).await.expect(201).json();
+    let mut reader = Reader {
+        who,
+        cursor: "0".to_owned(),
+        seen: BTreeSet::new(),
+    };
+    until("the quick one's events are seen", async || {
+        reader.reads_on().await;
+        reader.seen.iter().any(|(_, link)| *link == quick["id"])
+    })
+    .await?;
+    place.signal("-CONT");
+    let slow = match slow.await {
+        Ok(Ok(answer)) => answer.expect(201).json(),
+        other => return wrong(format!("no answer: {other:?}")),
+    };
+    // the relay is woken by the commit, or else comes within 200 ms
+    for _ in 0..10 {
+        a_while(100).await;
+        reader.reads_on().await;
     }
-    let all = place.number("SELECT count(*) AS it FROM event").await;
-    let missed = all - i64::try_from(seen.len()).unwrap_or(0);
+    drop(other.crash());
+    let of = format!(
+        "SELECT count(*) AS it FROM event WHERE link = '{}'",
+        text(&slow, "id")
+    );
+    let all = place.number(&of).await;
+    let seen = reader
+        .seen
+        .iter()
+        .filter(|(_, link)| *link == slow["id"])
+        .count();
+    let missed = all - i64::try_from(seen).unwrap_or(0);
     Ok(match missed {
         0 => Vec::new(),
         missed => vec![format!(
-            "{missed} of {all} events were never seen by who followed the stream"
+            "{missed} of {all} events of a link were never seen by who followed the stream"
         )],
     })
+}
+
+/// Somebody who follows the stream by its cursor.
+struct Reader {
+    who: Caller,
+    cursor: String,
+    /// Event and link.
+    seen: BTreeSet<(String, String)>,
+}
+
+impl Reader {
+    async fn reads_on(&mut self) {
+        let path = format!("/v1/events?limit=100&after={}", self.cursor);
+        let page = self.who.get(&path).await.expect(200).json();
+        let events = page["data"].as_array().into_iter().flatten();
+        self.seen
+            .extend(events.map(|it| (text(it, "id").to_owned(), text(it, "link").to_owned())));
+        text(&page, "next_cursor").clone_into(&mut self.cursor);
+    }
 }
 
 /// A closure panics in the writer; then a link is acknowledged, and the service is killed.

@@ -19,7 +19,7 @@ use tale::{Scene, Tale};
 const LANES: usize = 4;
 /// Of the points that every write passes, the passes at which to crash: at the start, in the first
 /// requests, in the work behind them.
-const WRITES: [u32; 5] = [1, 4, 6, 9, 13];
+const WRITES: [u32; 4] = [1, 4, 8, 12];
 
 #[derive(Clone, Copy)]
 struct Case {
@@ -35,6 +35,7 @@ fn scene(point: Point) -> Scene {
         | Point::StoreCommitted
         | Point::RelayStamped
         | Point::CreateWanted
+        | Point::CreateWeighed
         | Point::CreateAccepted
         | Point::IdempotencySettled
         | Point::OpenBegun

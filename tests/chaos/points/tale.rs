@@ -191,7 +191,7 @@ impl<'a> Tale<'a> {
                 let path = format!("/v1/links/{id}/refresh");
                 self.place.asks(|| self.place.admin.press(&path)).await?;
             }
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
@@ -242,7 +242,7 @@ impl<'a> Tale<'a> {
             if begun.elapsed() > LONG {
                 return Err(Stop::Wrong(format!("{id} is never acknowledged")));
             }
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(link)
     }
@@ -383,21 +383,14 @@ impl<'a> Tale<'a> {
 
     async fn order_aborted(&self, link: &Value) -> Result<(), Stop> {
         let begun = Instant::now();
-        let order = text(&link["klarna"], "order_id");
-        while self
-            .place
-            .world
-            .klarna
-            .calls_of("abort_order", order)
-            .await
-            .is_empty()
-        {
-            self.gets(&format!("/v1/links/{}", text(link, "id")))
-                .await?;
+        let id = text(link, "id");
+        let left = format!("SELECT count(*) AS it FROM job WHERE kind = 'abort' AND link = '{id}'");
+        while self.place.number(&left).await > 0 {
+            self.gets(&format!("/v1/links/{id}")).await?;
             if begun.elapsed() > LONG {
-                return Err(Stop::Wrong(format!("{order} is never aborted")));
+                return Err(Stop::Wrong(format!("the order of {id} is never aborted")));
             }
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
     }
@@ -432,7 +425,7 @@ impl<'a> Tale<'a> {
             if begun.elapsed() > LONG {
                 return Err(Stop::Wrong(format!("{id}: its reminder never comes")));
             }
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
     }
@@ -487,7 +480,7 @@ impl<'a> Tale<'a> {
                 ));
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let finals = [
             "link.completed",
@@ -501,6 +494,17 @@ impl<'a> Tale<'a> {
         for kind in finals {
             let count = told.iter().filter(|it| it["type"] == kind).count();
             self.holds(count <= 1, || format!("{kind} was told {count} times"));
+        }
+        if self.scene == Scene::Closing {
+            let calls = self
+                .place
+                .world
+                .klarna
+                .calls_of("abort_order", text(&link["klarna"], "order_id"))
+                .await;
+            self.holds(!calls.is_empty(), || {
+                "its order was never aborted".to_owned()
+            });
         }
         if self.scene == Scene::Sale {
             let om = &self.place.world.klarna.order(&link).await["om"];
@@ -526,7 +530,7 @@ impl<'a> Tale<'a> {
             if begun.elapsed() > LONG {
                 return Err(Stop::Wrong(format!("{id} has jobs that never end")));
             }
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
     }
