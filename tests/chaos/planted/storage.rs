@@ -141,9 +141,8 @@ pub async fn deferred_begin(place: &Place) -> Seen {
     block_in_place(|| {
         let mut shell = SqliteConnection::establish(&file).expect("the database");
         // where the service has the lock, the shell is the one who is told to wait
-        let _ = shell.batch_execute(
-            "PRAGMA busy_timeout = 100; UPDATE event_head SET position = position WHERE id = 1",
-        );
+        let _ =
+            shell.batch_execute("PRAGMA busy_timeout = 100; UPDATE api_key SET name = name || '.'");
     });
     place.signal("-CONT");
     Ok(match answer.await {
