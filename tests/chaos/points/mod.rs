@@ -19,7 +19,7 @@ use tale::{Scene, Tale};
 const LANES: usize = 4;
 /// Of the points that every write passes, the passes at which to crash: at the start, in the first
 /// requests, in the work behind them.
-const WRITES: [u32; 4] = [1, 4, 8, 12];
+const WRITES: [u32; 3] = [1, 5, 10];
 
 #[derive(Clone, Copy)]
 struct Case {
@@ -211,7 +211,8 @@ fn lane(plan: WorldPlan, left: &Mutex<VecDeque<Case>>, over: &Mutex<Vec<Outcome>
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let place = Place::of(plan).await;
+        // only panics and last words are looked for: the rest would be work for nothing
+        let place = Place::of(plan.with("LOG", "warn")).await;
         loop {
             let next = left.lock().unwrap().pop_front();
             let Some(case) = next else { break };
