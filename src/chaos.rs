@@ -165,12 +165,12 @@ words! {
 
 /// Passes a point; crashes there if a test wants it.
 #[cfg(not(feature = "chaos"))]
-#[inline(always)]
+#[inline]
 pub const fn at(_: Point) {}
 
 /// Whether a test has planted this bug.
 #[cfg(not(feature = "chaos"))]
-#[inline(always)]
+#[inline]
 pub const fn planted(_: Bug) -> bool {
     false
 }
