@@ -4,7 +4,7 @@
 //! A scenario is a test that says [`Run::begin`], counts what it sees, notes what broke a law, and
 //! says [`Run::end`], which writes its row of the table and fails where a law was broken.
 
-pub mod place;
+pub mod lives;
 mod planted;
 mod points;
 pub mod seed;

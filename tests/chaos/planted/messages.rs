@@ -1,7 +1,7 @@
 //! Bugs by which a message leaves twice, or is told wrongly of.
 
 use super::{Seen, a_while, created, delivered, link, pauses, posted, sale_to, text, until};
-use crate::chaos::place::{LONG, Place, Stop};
+use crate::chaos::lives::{LONG, Place, Stop};
 use crate::outside::harness::{Reply, email, phone};
 
 /// No more than one SMS was accepted for one delivery.

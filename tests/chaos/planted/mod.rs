@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::place::{Place, Stop};
+use super::lives::{Place, Stop};
 use super::row;
 use crate::outside::harness::http::Answer;
 use crate::outside::harness::{WorldPlan, reference, sale_of};
@@ -156,7 +156,7 @@ fn sale_to(channel: &str, to: &str) -> Value {
 async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) -> Result<(), Stop> {
     let begun = std::time::Instant::now();
     while !is().await {
-        if begun.elapsed() > super::place::LONG {
+        if begun.elapsed() > super::lives::LONG {
             return wrong(format!("never: {what}"));
         }
         tokio::time::sleep(Duration::from_millis(40)).await;

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::block_in_place;
 
 use super::{Seen, a_while, created, link, text, until, wrong};
-use crate::chaos::place::Place;
+use crate::chaos::lives::Place;
 use crate::outside::harness::{reference, sale, sale_of};
 
 /// Somebody who knows the address of a callback says that the buyer has paid.

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::block_in_place;
 
 use super::{Seen, a_while, created, pauses, posted, sale_to, text, until, wrong};
-use crate::chaos::place::{LONG, Place};
+use crate::chaos::lives::{LONG, Place};
 use crate::outside::harness::world::free_port;
 use crate::outside::harness::{Caller, phone, sale};
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 use paylink::chaos::Point;
 
 use super::Run;
-use super::place::{LONG, Place, Stop};
+use super::lives::{LONG, Place, Stop};
 use crate::outside::harness::WorldPlan;
 use tale::{Scene, Tale};
 

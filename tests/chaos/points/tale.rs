@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::super::place::{LONG, Place, Stop};
+use super::super::lives::{LONG, Place, Stop};
 use crate::outside::harness::http::Answer;
 use crate::outside::harness::{email, phone, reference, sale_of};
 
