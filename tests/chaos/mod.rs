@@ -10,5 +10,4 @@ mod points;
 pub mod seed;
 pub mod table;
 
-pub use seed::{is_long, rng, rounds};
 pub use table::{Run, row};
