@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::chaos::{self, Point};
 use crate::flow::{self, House};
 use crate::store::{Claim, JobKind, StoreError};
 
@@ -131,6 +132,9 @@ async fn take(house: &House, kind: JobKind, hands: &Arc<Semaphore>) -> Result<us
     let most = u32::try_from(permits.len()).unwrap_or(1);
     let claims = claim(house, most, &[kind]).await?;
     let count = claims.len();
+    if count > 0 {
+        chaos::at(Point::WorkerClaimed);
+    }
     for claim in claims {
         let Some(permit) = permits.pop() else { break };
         let hand = house.clone();
@@ -184,6 +188,7 @@ async fn work(house: &House, claim: Claim) {
     };
     metrics::histogram!("paylink_job_seconds", "kind" => kind, "outcome" => outcome)
         .record(begun.elapsed().as_secs_f64());
+    chaos::at(Point::WorkerDone);
     let Some((wait, poison)) = again else { return };
     let due = house
         .clock

@@ -235,3 +235,53 @@ fn the_walls_would_be_seen_to_break() {
     assert!(names_crate("use diesel::prelude::*;", "diesel"));
     assert!(!names_crate("the word diesel alone", "diesel"));
 }
+
+/// Of the room that breaks things, the program says two verbs, a line each, and none of them is in a
+/// release build; no point and no bug is without a place in the program.
+#[test]
+fn failure_is_asked_for_in_two_words_and_never_released() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let room = fs::read_to_string(src.join("chaos.rs")).expect("src/chaos.rs");
+    assert!(
+        room.contains("#[cfg(all(feature = \"chaos\", not(debug_assertions)))]\ncompile_error!"),
+        "a release build must refuse the feature"
+    );
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut said = String::new();
+    for file in files.iter().filter(|it| !it.ends_with("chaos.rs")) {
+        let text = fs::read_to_string(file).expect("a source can be read");
+        for line in text.lines().filter(|it| !it.trim_start().starts_with("//")) {
+            let mut rest = line;
+            while let Some(at) = rest.find("chaos::") {
+                rest = &rest[at + "chaos::".len()..];
+                let known = ["at(Point::", "planted(Bug::", "{self", "{Bug", "{Point"];
+                assert!(
+                    known.iter().any(|it| rest.starts_with(it)),
+                    "{}: {line}",
+                    file.display()
+                );
+            }
+            said.push_str(line);
+            said.push('\n');
+        }
+    }
+    let variants = |declared: &str| {
+        let at = room.find(declared).expect("the room declares it");
+        let list = room[at..].split("\n    }\n").next().unwrap_or_default();
+        let lines = list
+            .lines()
+            .filter_map(|line| line.trim().split_once(" = \""));
+        lines.map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+    };
+    for (kind, call) in [("Point", "at(Point::"), ("Bug", "planted(Bug::")] {
+        let names = variants(&format!("    {kind} {{"));
+        assert!(names.len() >= 15, "{kind}: {names:?}");
+        for name in names {
+            assert!(
+                said.contains(&format!("{call}{name})")),
+                "{kind}::{name} is declared and has no place"
+            );
+        }
+    }
+}

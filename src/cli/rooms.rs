@@ -12,6 +12,7 @@ use super::Failure;
 use super::out::note;
 use crate::channel::mail::{MailSettings, Mailer, Security, Server};
 use crate::channel::sms::{HttpGateway, HttpSettings, LogGateway, SmsGateway};
+use crate::chaos::{self, Point};
 use crate::check;
 use crate::clock::Clock;
 use crate::config::{self, Base, Config};
@@ -135,6 +136,7 @@ pub(super) async fn house(
             .map_err(|error| {
                 Failure::failed("the jobs of a process that is gone stay held", &error)
             })?;
+        chaos::at(Point::StartFreed);
         if freed > 0 {
             tracing::info!(jobs = freed, "took up the jobs of a process that is gone");
         }

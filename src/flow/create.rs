@@ -50,6 +50,7 @@ pub async fn create(
 
 /// The whole of *create* once nothing stands in the way.
 pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Created, Refusal> {
+    chaos::at(Point::CreateWanted);
     let key = acceptance.key.clone();
     let accepted = house.store.write(move |tx| acceptance.run(tx)).await?;
     let (link, claim) = match accepted {
@@ -156,6 +157,7 @@ async fn replace(house: &House, acceptance: &Acceptance) -> Result<(), Refusal> 
     for id in make_room(house, acceptance, None).await? {
         let by = acceptance.caller.actor;
         disable::make_way(house, id, by, Closing::Replaced, None).await?;
+        chaos::at(Point::CreateMadeWay);
     }
     Ok(())
 }
@@ -284,6 +286,7 @@ impl Acceptance {
             None => None,
         };
         self.weigh(tx, &[])?;
+        chaos::at(Point::CreateWeighed);
         let exclusive = self.on_duplicate != OnDuplicate::Allow;
         tx.insert_link(&link, &self.token_hash, exclusive)
             .map_err(|error| {

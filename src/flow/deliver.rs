@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{House, MailUnknown, Refusal, after, nth_wait};
 use crate::channel::sms::Sms;
 use crate::channel::{Outcome, mail::Mail, qr};
+use crate::chaos::{self, Bug, Point};
 use crate::link::{
     Channel, Delivery, DeliveryId, DeliveryStatus, EventKind, Link, LinkId, Reason, ReasonCode,
     Recipient, Status,
@@ -43,23 +44,53 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
     let Ok(id) = claim.job.subject.parse::<DeliveryId>() else {
         return house.finish(claim).await;
     };
+    let hasty = if chaos::planted(Bug::SendBeforeCommit) {
+        at_once(house, id).await?
+    } else {
+        None
+    };
     let Decision::Send(link, delivery, attempt) = decide(house, &claim, id).await? else {
         return Ok(());
     };
+    chaos::at(Point::DeliverBegun);
     let outcome = match words(house, &link, &delivery) {
         Ok(message) => {
             if !still_ours(house, &claim).await? {
                 // whoever holds the job now finds our attempt without result and judges by it
                 return Ok(());
             }
-            send(house, &link, &delivery, message).await
+            match hasty {
+                Some(outcome) => outcome,
+                None => send(house, &link, &delivery, message).await,
+            }
         }
         Err(detail) => Outcome::Refused(Reason {
             code: ReasonCode::Rejected,
             detail,
         }),
     };
-    write_down(house, claim, *link, *delivery, attempt, outcome).await
+    chaos::at(Point::DeliverLeft);
+    write_down(house, claim, *link, *delivery, attempt, outcome).await?;
+    chaos::at(Point::DeliverWritten);
+    Ok(())
+}
+
+/// For [`Bug::SendBeforeCommit`] only: what a program does that has not heard of R1.
+async fn at_once(house: &House, id: DeliveryId) -> Result<Option<Outcome>, Refusal> {
+    let (delivery, link) = house
+        .store
+        .read(move |tx| {
+            let delivery = tx.delivery(id)?.ok_or(Refusal::NotFound)?;
+            let link = tx.link(delivery.link)?.ok_or(Refusal::NotFound)?;
+            Ok::<_, Refusal>((delivery, link))
+        })
+        .await?;
+    match (words(house, &link, &delivery), delivery.status) {
+        (Ok(message), DeliveryStatus::Queued) => {
+            Ok(Some(send(house, &link, &delivery, message).await))
+        }
+        _ => Ok(None),
+    }
 }
 
 async fn decide(house: &House, claim: &Claim, id: DeliveryId) -> Result<Decision, Refusal> {
@@ -118,7 +149,15 @@ async fn decide(house: &House, claim: &Claim, id: DeliveryId) -> Result<Decision
             delivery.next_attempt_at = None;
             tx.save_delivery(&delivery)?;
             tx.save(&link)?;
-            let attempt = tx.begin_attempt(&claim, id, now)?;
+            let attempt = if chaos::planted(Bug::NoAttemptRow) {
+                AttemptId {
+                    delivery: id,
+                    claim: claim.attempt,
+                }
+            } else {
+                tx.begin_attempt(&claim, id, now)?
+            };
+            chaos::at(Point::DeliverDecided);
             Ok::<_, Refusal>(Decision::Send(Box::new(link), Box::new(delivery), attempt))
         })
         .await
@@ -155,7 +194,8 @@ fn skip(
 }
 
 async fn still_ours(house: &House, claim: &Claim) -> Result<bool, Refusal> {
-    if house.clock.now().duration_since(claim.claimed_at) < FRESH {
+    let fresh = house.clock.now().duration_since(claim.claimed_at) < FRESH;
+    if fresh || chaos::planted(Bug::NoConfirmation) {
         return Ok(true);
     }
     let claim = claim.clone();

@@ -8,6 +8,7 @@ use super::idempotency::{self, Answer, Key, Made};
 use super::observe::{self, Proof};
 use super::{House, Refusal, after, create, nth_wait, sees};
 use crate::access::Caller;
+use crate::chaos::{self, Bug, Point};
 use crate::klarna::KlarnaError;
 use crate::link::{
     Actor, Closing, Delivery, DisableRequest, EventKind, Link, LinkId, Pair, Stage, Status,
@@ -208,6 +209,7 @@ async fn close(
         Begun::Over => return Ok(Closed::Now),
         Begun::Ask(link, claim) => (*link, claim),
     };
+    chaos::at(Point::DisableIntended);
     let worker = house.clone();
     let asked = house
         .patiently(async move { ask(&worker, claim, link).await })
@@ -306,6 +308,7 @@ async fn ask(house: &House, claim: Claim, link: Link) -> Result<(), Refusal> {
     };
     let answered = match house.klarna.disable_session(&pair.session).await {
         Ok(()) => Answered::Gone,
+        Err(KlarnaError::Refused(_)) if chaos::planted(Bug::DisableBeatsPaid) => Answered::Gone,
         Err(KlarnaError::Refused(_)) => Answered::Paid,
         Err(KlarnaError::NotFound(_)) => Answered::Missing,
         Err(error) => {
@@ -313,6 +316,7 @@ async fn ask(house: &House, claim: Claim, link: Link) -> Result<(), Refusal> {
             Answered::NotYet
         }
     };
+    chaos::at(Point::DisableDeleted);
     let due = after(house.clock.now(), nth_wait(WAITS, claim.attempt - 1));
     let proof = match answered {
         Answered::NotYet => return house.retry(claim, due).await,
@@ -324,7 +328,11 @@ async fn ask(house: &House, claim: Claim, link: Link) -> Result<(), Refusal> {
             }
         }
     };
-    match (proof, answered) {
+    chaos::at(Point::DisableRead);
+    match (
+        proof.filter(|_| !chaos::planted(Bug::DisableBeatsPaid)),
+        answered,
+    ) {
         (Some(proof), _) => {
             observe::end(house, link.id, Some(proof)).await?;
             house.finish(claim).await
@@ -394,7 +402,9 @@ async fn proved(house: &House, claim: Claim, link: &Link) -> Result<(), Refusal>
             })?;
             Ok::<_, Refusal>(())
         })
-        .await
+        .await?;
+    chaos::at(Point::DisableWritten);
+    Ok(())
 }
 
 /// Aborts the KCO order of a closed link until Klarna says done, gone or read-only. Read-only may
@@ -409,7 +419,10 @@ pub(super) async fn abort(house: &House, claim: Claim) -> Result<(), Refusal> {
         house.clock.now(),
         nth_wait(WAITS, claim.attempt - 1).max(SignedDuration::from_secs(2)),
     );
-    match house.klarna.abort_order(&pair.order).await {
+    chaos::at(Point::AbortBegun);
+    let aborted = house.klarna.abort_order(&pair.order).await;
+    chaos::at(Point::AbortDone);
+    match aborted {
         Ok(()) | Err(KlarnaError::NotFound(_)) => house.finish(claim).await,
         Err(KlarnaError::Forbidden(refusal)) if refusal.status == 403 => {
             match observe::payment_of(house, pair).await {

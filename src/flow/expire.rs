@@ -2,6 +2,7 @@
 //! the money (`contract.md`, Expiry).
 
 use super::{House, Refusal};
+use crate::chaos::{self, Point};
 use crate::link::{Actor, Closing, EventKind, Status};
 use crate::store::{Claim, Job, JobKind};
 
@@ -49,5 +50,7 @@ pub(super) async fn expire(house: &House, claim: Claim) -> Result<(), Refusal> {
             })?;
             Ok::<_, Refusal>(())
         })
-        .await
+        .await?;
+    chaos::at(Point::ExpireWritten);
+    Ok(())
 }

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 
 use super::observe;
 use super::{House, Refusal, after};
+use crate::chaos::{self, Bug, Point};
 use crate::link::{Link, Status};
 use crate::store::{Job, JobKind};
 
@@ -69,6 +70,9 @@ impl Named {
 pub async fn hint(house: &House, token: &str, hint: Hint, named: &Named) -> Result<(), Refusal> {
     let link = by_token(house, token).await?;
     named.compare(&link, hint.word());
+    if chaos::planted(Bug::BelieveCallback) {
+        observe::end(house, link.id, Some(observe::Proof::Session)).await?;
+    }
     let now = house.clock.now();
     let kind = match (link.stage.status(), hint) {
         (Status::Completed, Hint::Push | Hint::Notification) => JobKind::Settle,
@@ -91,6 +95,7 @@ pub async fn hint(house: &House, token: &str, hint: Hint, named: &Named) -> Resu
             })
         })
         .await?;
+    chaos::at(Point::HintRecorded);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::Refusal;
+use crate::chaos::{self, Point};
 use crate::link::LinkId;
 use crate::store::{Constraint, Kept, Tx};
 
@@ -106,6 +107,7 @@ pub(super) fn keep(
 pub(super) fn settle(tx: &mut Tx, key: Option<&Key>, answer: Answer) -> Result<(), Refusal> {
     if let Some(key) = key {
         tx.settle_idempotency(&key.scope, &key.key, answer.as_str())?;
+        chaos::at(Point::IdempotencySettled);
     }
     Ok(())
 }

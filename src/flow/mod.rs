@@ -36,6 +36,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::Caller;
 use crate::channel::mail::Mailer;
 use crate::channel::sms::SmsGateway;
+use crate::chaos::{self, Bug};
 use crate::clock::Clock;
 use crate::klarna::Klarna;
 use crate::link::{Defaults, Link, LinkId, Mode};
@@ -131,7 +132,11 @@ impl House {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        let task = self.tasks.spawn_on(work, &self.runtime);
+        let task = if chaos::planted(Bug::ActixRuntime) {
+            tokio::spawn(work)
+        } else {
+            self.tasks.spawn_on(work, &self.runtime)
+        };
         match tokio::time::timeout(self.settings.patience, task).await {
             Ok(Ok(done)) => Some(done),
             // a panic is logged by the runtime's hook and healed by the job's lease, as a crash is

@@ -11,6 +11,7 @@ use super::idempotency::{self, Answer, Key, Made};
 use super::pen::Pen;
 use super::{House, Refusal};
 use crate::access::Caller;
+use crate::chaos::{self, Point};
 use crate::klarna::KlarnaError;
 use crate::link::{
     Closing, Consumer, EventKind, Link, LinkId, OrderNews, Pair, Payment, PaymentNews, Reading,
@@ -181,6 +182,7 @@ pub(super) type Alarm = Option<(&'static str, String)>;
 
 /// Writes what a session's read said.
 async fn take(house: &House, id: LinkId, news: SessionNews) -> Result<Learned, Refusal> {
+    chaos::at(Point::ObserveRead);
     let pen = house.pen();
     let (learned, alarm) = house
         .store
@@ -197,6 +199,7 @@ async fn take(house: &House, id: LinkId, news: SessionNews) -> Result<Learned, R
             Ok::<_, Refusal>((learned(&link), alarm))
         })
         .await?;
+    chaos::at(Point::ObserveWritten);
     house.sound(alarm, id).await;
     Ok(learned)
 }

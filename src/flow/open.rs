@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::idempotency::{Answer, Key, settle};
 use super::pen::Pen;
 use super::{House, Refusal, after, nth_wait};
+use crate::chaos::{self, Point};
 use crate::klarna::{KlarnaError, Opened};
 use crate::link::{
     Delivery, DeliveryStatus, EventKind, Failure, FailureCode, Link, LinkId, Stage, Status,
@@ -73,11 +74,13 @@ pub(super) async fn resume(house: &House, claim: Claim) -> Result<(), Refusal> {
 }
 
 async fn make_pair(house: &House, link: &Link, number: u8) -> Tried {
+    chaos::at(Point::OpenBegun);
     let token = house.vault.token(link.id, number);
     let order = match house.klarna.create_order(link, &token).await {
         Ok(order) => order,
         Err(error) => return order_missing(error),
     };
+    chaos::at(Point::OpenOrdered);
     match house
         .klarna
         .create_session(link, &order, &token, number)
@@ -157,6 +160,7 @@ async fn opened_now(
     opened: Opened,
     key: Option<Key>,
 ) -> Result<Option<Payable>, Refusal> {
+    chaos::at(Point::OpenPaired);
     let pen = house.pen();
     let (pair, until) = (opened.pair, opened.until);
     let ours = pair.clone();
@@ -194,6 +198,7 @@ async fn opened_now(
             }
         })
         .await?;
+    chaos::at(Point::OpenWritten);
     if stood.is_none() {
         clean_up(house, &pair.order, &pair.session).await;
     }
@@ -315,6 +320,7 @@ async fn never(
             Ok::<_, Refusal>(())
         })
         .await?;
+    chaos::at(Point::OpenFailed);
     if alarming {
         house.alert("klarna_unavailable", &detail, Some(id)).await;
     }
@@ -371,5 +377,7 @@ async fn later(
             tx.again(&claim, due, false)?;
             Ok::<_, Refusal>(())
         })
-        .await
+        .await?;
+    chaos::at(Point::OpenPutOff);
+    Ok(())
 }

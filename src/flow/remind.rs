@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{House, Refusal, after};
+use crate::chaos::{self, Point};
 use crate::link::{EventKind, Link, Payment, PaymentStatus, Stage};
 use crate::store::{Claim, Job, JobKind, StoreError, Tx};
 
@@ -93,5 +94,7 @@ pub(super) async fn remind(house: &House, claim: Claim) -> Result<(), Refusal> {
             }
             Ok::<_, Refusal>(())
         })
-        .await
+        .await?;
+    chaos::at(Point::RemindWritten);
+    Ok(())
 }

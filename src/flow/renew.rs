@@ -4,6 +4,7 @@ use super::create::{self, Acceptance, Created};
 use super::idempotency::{self, Key};
 use super::{House, Refusal, disable};
 use crate::access::Caller;
+use crate::chaos::{self, Point};
 use crate::link::{Closing, LinkId, OnDuplicate, Request, Status};
 
 /// Creates a new link for `old`'s sale. An open one is closed first.
@@ -39,6 +40,7 @@ pub async fn renew(
                 // compared under the lock there; from then on the versions are our own
                 let (by, why) = (caller.actor, Closing::Replaced);
                 disable::make_way(house, old, by, why, wanted_version).await?;
+                chaos::at(Point::RenewMadeWay);
             }
             Status::Expired | Status::Cancelled | Status::Disabled | Status::Failed => {
                 acceptance = acceptance.at_version(wanted_version);

@@ -3,6 +3,7 @@
 use super::idempotency::{self, Answer, Key, Made};
 use super::{House, Refusal, create, sees};
 use crate::access::Caller;
+use crate::chaos::{self, Point};
 use crate::link::{Delivery, DeliveryId, EventKind, LinkId, Send, Status};
 use crate::store::{Job, JobKind};
 
@@ -35,7 +36,7 @@ pub async fn send(
         pen.at,
     );
     let (caller, limits) = (caller.clone(), house.settings.limits);
-    house
+    let queued = house
         .store
         .write(move |tx| {
             let mut pen = pen;
@@ -88,5 +89,7 @@ pub async fn send(
                 replayed: false,
             })
         })
-        .await
+        .await?;
+    chaos::at(Point::SendQueued);
+    Ok(queued)
 }

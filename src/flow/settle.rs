@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 
 use super::book::{self, Booked};
 use super::{House, Refusal, after, nth_wait, observe, operate};
+use crate::chaos::{self, Point};
 use crate::klarna::KlarnaError;
 use crate::link::{Link, LinkId, Stage};
 use crate::store::{Claim, Job, JobKind};
@@ -54,10 +55,12 @@ pub(super) async fn settle(house: &House, claim: Claim) -> Result<(), Refusal> {
             return house.retry(claim, soon).await;
         }
     };
+    chaos::at(Point::SettleRead);
     let pending = news.payment.fraud_status.as_deref() == Some("PENDING");
     if book::write_down(house, id, begun, news).await? == Booked::Stale {
         return house.retry(claim, soon).await;
     }
+    chaos::at(Point::SettleWritten);
     if !link.acknowledged && !acknowledge(house, &link, &pair.order).await? {
         return house.retry(claim, soon).await;
     }
@@ -92,7 +95,10 @@ pub(super) async fn read(house: &House, link: &Link) -> Result<Booked, Refusal> 
 /// is derived from the link, so a repeat is the same call for Klarna.
 async fn acknowledge(house: &House, link: &Link, order: &str) -> Result<bool, Refusal> {
     let key = uuid::Uuid::new_v5(&link.id.uuid(), b"acknowledge");
-    match house.klarna.acknowledge(order, key).await {
+    chaos::at(Point::SettleUnacknowledged);
+    let told = house.klarna.acknowledge(order, key).await;
+    chaos::at(Point::SettleAcknowledged);
+    match told {
         Ok(()) | Err(KlarnaError::Refused(_)) => {}
         // cancelled meanwhile; there is nothing to acknowledge any more
         Err(KlarnaError::Forbidden(refusal)) if refusal.status == 403 => {}
@@ -111,5 +117,6 @@ async fn acknowledge(house: &House, link: &Link, order: &str) -> Result<bool, Re
             Ok::<_, Refusal>(tx.save(&link)?)
         })
         .await?;
+    chaos::at(Point::SettleNoted);
     Ok(true)
 }

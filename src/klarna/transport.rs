@@ -12,6 +12,7 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 
 use super::error::{KlarnaError, clean, refusal};
 use super::gate::{Breaker, Pass};
+use crate::chaos::{self, Bug};
 use crate::clock::Clock;
 use crate::random::Random;
 
@@ -194,7 +195,11 @@ impl Transport {
         let idle = Duration::from_secs(if setup.loopback { 4 } else { 30 });
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
+            .redirect(if chaos::planted(Bug::FollowRedirect) {
+                reqwest::redirect::Policy::default()
+            } else {
+                reqwest::redirect::Policy::none()
+            })
             .referer(false)
             // a proxy out of the environment would see every buyer; it would have to be a setting
             .no_proxy()

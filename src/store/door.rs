@@ -69,6 +69,8 @@ pub(super) struct Ended {
     pub keep: bool,
     pub fault: Option<StoreError>,
     pub noted: Noted,
+    #[cfg(feature = "chaos")]
+    pub panicked: bool,
 }
 
 impl<'a> Tx<'a> {
@@ -118,12 +120,14 @@ pub(super) fn run<T, E: From<StoreError>>(
     closure: impl FnOnce(&mut Tx) -> Result<T, E>,
 ) -> (Result<T, E>, Ended) {
     let mut tx = Tx::new(conn, shared);
-    let answer = catch_unwind(AssertUnwindSafe(|| {
+    let caught = catch_unwind(AssertUnwindSafe(|| {
         let value = closure(&mut tx)?;
         tx.write_sequences()?;
         Ok(value)
-    }))
-    .unwrap_or_else(|_| Err(StoreError::Panicked.into()));
+    }));
+    #[cfg(feature = "chaos")]
+    let panicked = caught.is_err();
+    let answer = caught.unwrap_or_else(|_| Err(StoreError::Panicked.into()));
     let answer = match (answer, &tx.fault) {
         (Ok(_), Some(fault)) => Err(fault.clone().into()),
         (answer, _) => answer,
@@ -132,6 +136,8 @@ pub(super) fn run<T, E: From<StoreError>>(
         keep: answer.is_ok(),
         fault: tx.fault,
         noted: tx.noted,
+        #[cfg(feature = "chaos")]
+        panicked,
     };
     (answer, ended)
 }

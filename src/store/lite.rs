@@ -13,6 +13,7 @@ use diesel::sql_types::Text;
 use super::pool::{Pool, blocking};
 use super::writer::{Op, Waiting, work};
 use super::{Conn, Holding, OpenError, Shared, StoreError, Tx};
+use crate::chaos::{self, Bug};
 
 /// Writes that may wait for the writer; more are told that the store is overloaded.
 const QUEUE: usize = 4096;
@@ -131,11 +132,16 @@ pub(super) fn connect(file: &Path) -> Result<SqliteConnection, OpenError> {
         .to_str()
         .ok_or_else(|| failed(&"its name is not UTF-8"))?;
     let mut conn = SqliteConnection::establish(name).map_err(|error| failed(&error))?;
+    let durable = if chaos::planted(Bug::SynchronousNormal) {
+        "NORMAL"
+    } else {
+        "FULL"
+    };
     // the time-out comes first: setting the journal's mode takes a lock, too (failure-model R10)
-    conn.batch_execute(
-        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+    conn.batch_execute(&format!(
+        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {durable}; \
          PRAGMA foreign_keys = ON;",
-    )
+    ))
     .map_err(|error| failed(&error))?;
     let mut ask = |question: &str| {
         diesel::sql_query(question)

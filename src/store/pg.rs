@@ -20,6 +20,7 @@ use super::pgw::PgW;
 use super::pool::{Pool, blocking};
 use super::url::{Target, Tls};
 use super::{Conn, OpenError, Shared, StoreError, Tx};
+use crate::chaos::{self, Bug, Point};
 use crate::link::EventId;
 
 /// How often a transaction is tried before its caller is told.
@@ -174,8 +175,10 @@ fn write<T, E: From<StoreError>>(
             }
             _ => {}
         }
+        chaos::at(Point::StoreUncommitted);
         match conn.batch_execute("COMMIT").map_err(|error| judge(&error)) {
             Ok(()) => {
+                chaos::at(Point::StoreCommitted);
                 pool.back(conn);
                 ended.noted.tell(shared);
                 return answer;
@@ -207,12 +210,19 @@ fn write<T, E: From<StoreError>>(
 pub(super) fn committed(pool: &Pool, witness: EventId) -> Result<bool, StoreError> {
     const PROBE: &str = "INSERT INTO event (id, kind, created_at, json) VALUES ($1, '', 0, '') \
                          ON CONFLICT (id) DO NOTHING";
+    /// For [`Bug::PlainLookup`] only: a row where there is none.
+    const PLAIN: &str = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = $1)";
     for millis in [0, 50, 200, 1000, 3000] {
         std::thread::sleep(Duration::from_millis(millis));
         let Ok(mut conn) = pool.begun("BEGIN") else {
             continue;
         };
-        let inserted = diesel::sql_query(PROBE)
+        let probe = if chaos::planted(Bug::PlainLookup) {
+            PLAIN
+        } else {
+            PROBE
+        };
+        let inserted = diesel::sql_query(probe)
             .bind::<Text, _>(witness.to_string())
             .execute(&mut conn);
         pool.undo(conn);

@@ -14,6 +14,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use super::error::judge;
 use super::pool::blocking;
 use super::{Backend, Conn, Inner, Store, StoreError};
+use crate::chaos::{self, Point};
 
 /// How long an event may wait for those who were not woken.
 const FALLBACK: Duration = Duration::from_millis(200);
@@ -134,5 +135,6 @@ fn relay(conn: &mut Conn, stamps: bool) -> QueryResult<(i64, bool)> {
     diesel::sql_query("SELECT pg_notify('paylink_events', $1)")
         .bind::<Text, _>(head.it.to_string())
         .execute(conn)?;
+    chaos::at(Point::RelayStamped);
     Ok((head.it, true))
 }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::door::{Noted, run};
 use super::error::judge;
 use super::{Conn, Shared, StoreError, Tx};
+use crate::chaos::{self, Bug, Point};
 
 /// Closures that share a COMMIT at most.
 const MOST: usize = 64;
@@ -20,6 +21,9 @@ const MOST: usize = 64;
 pub(super) trait Op: Send {
     /// Runs it within its savepoint; says whether to keep what it wrote.
     fn run(&mut self, conn: &mut Conn, shared: &Shared) -> bool;
+    /// It panicked.
+    #[cfg(feature = "chaos")]
+    fn panicked(&self) -> bool;
     /// It did not happen after all.
     fn fail(&mut self, error: StoreError);
     /// Tells the caller, and others what it noted.
@@ -29,6 +33,8 @@ pub(super) trait Op: Send {
 pub(super) struct Waiting<F, T, E> {
     closure: F,
     ended: Option<(Result<T, E>, Noted)>,
+    #[cfg(feature = "chaos")]
+    panicked: bool,
     caller: oneshot::Sender<Result<T, E>>,
 }
 
@@ -38,6 +44,8 @@ impl<F, T, E> Waiting<F, T, E> {
         let waiting = Self {
             closure,
             ended: None,
+            #[cfg(feature = "chaos")]
+            panicked: false,
             caller,
         };
         (waiting, answer)
@@ -52,8 +60,17 @@ where
 {
     fn run(&mut self, conn: &mut Conn, shared: &Shared) -> bool {
         let (answer, ended) = run(conn, shared, &self.closure);
+        #[cfg(feature = "chaos")]
+        {
+            self.panicked = ended.panicked;
+        }
         self.ended = Some((answer, ended.noted));
         ended.keep
+    }
+
+    #[cfg(feature = "chaos")]
+    fn panicked(&self) -> bool {
+        self.panicked
     }
 
     fn fail(&mut self, error: StoreError) {
@@ -85,7 +102,16 @@ enum Group {
 }
 
 fn group(conn: &mut Conn, shared: &Shared, ops: &mut [Box<dyn Op>]) -> Group {
-    if let Err(error) = conn.batch_execute("BEGIN IMMEDIATE") {
+    #[cfg(feature = "chaos")]
+    if chaos::planted(Bug::SharedSavepoints) {
+        return miscounted(conn, shared, ops);
+    }
+    let begin = if chaos::planted(Bug::DeferredBegin) {
+        "BEGIN"
+    } else {
+        "BEGIN IMMEDIATE"
+    };
+    if let Err(error) = conn.batch_execute(begin) {
         return Group::Nothing(judge(&error));
     }
     for (i, op) in ops.iter_mut().enumerate() {
@@ -108,6 +134,7 @@ fn group(conn: &mut Conn, shared: &Shared, ops: &mut [Box<dyn Op>]) -> Group {
             return Group::Culprit(i);
         }
     }
+    chaos::at(Point::StoreUncommitted);
     match conn.batch_execute("COMMIT").map_err(|error| judge(&error)) {
         Ok(()) => Group::Durable,
         Err(error @ (StoreError::Full | StoreError::Busy)) => Group::Nothing(error),
@@ -122,7 +149,10 @@ pub(super) fn work(mut conn: Conn, queue: &Receiver<Box<dyn Op>>, shared: &Arc<S
         ops.extend(queue.try_iter().take(MOST - 1));
         while !ops.is_empty() {
             match group(&mut conn, shared, &mut ops) {
-                Group::Durable => ops.drain(..).for_each(|op| op.answer(shared)),
+                Group::Durable => {
+                    chaos::at(Point::StoreCommitted);
+                    ops.drain(..).for_each(|op| op.answer(shared));
+                }
                 Group::Culprit(i) => {
                     undo(&mut conn);
                     ops.remove(i).answer(shared);
@@ -147,4 +177,29 @@ pub(super) fn work(mut conn: Conn, queue: &Receiver<Box<dyn Op>>, shared: &Arc<S
 /// Leaves whatever transaction there is; none at all is as good.
 fn undo(conn: &mut Conn) {
     let _ = conn.batch_execute("ROLLBACK");
+}
+
+/// For [`Bug::SharedSavepoints`] only: BEGIN and its savepoints are counted by Diesel's manager,
+/// which a panic in a closure leaves one too deep.
+#[cfg(feature = "chaos")]
+fn miscounted(conn: &mut Conn, shared: &Shared, ops: &mut [Box<dyn Op>]) -> Group {
+    use diesel::connection::{Connection, TransactionManager};
+    type Manager = <Conn as Connection>::TransactionManager;
+
+    let counted = (|| {
+        Manager::begin_transaction(conn)?;
+        for op in ops.iter_mut() {
+            Manager::begin_transaction(conn)?;
+            if op.run(conn, shared) {
+                Manager::commit_transaction(conn)?;
+            } else if !op.panicked() {
+                Manager::rollback_transaction(conn)?;
+            }
+        }
+        Manager::commit_transaction(conn)
+    })();
+    match counted {
+        Ok(()) => Group::Durable,
+        Err(error) => Group::Nothing(judge(&error)),
+    }
 }

@@ -5,6 +5,7 @@ use actix_web::http::header::{HeaderMap, IF_MATCH, IF_NONE_MATCH};
 
 use super::problem::{FaultView, Problem};
 use crate::access::Caller;
+use crate::chaos::{self, Bug};
 use crate::flow::Key;
 use crate::link::{Code, Tree};
 
@@ -27,7 +28,11 @@ pub fn idempotency(
         return Ok(None);
     };
     Ok(Some(Key {
-        scope: format!("{} {} {}", caller.actor, request.method(), request.path()),
+        scope: if chaos::planted(Bug::KeyUnscoped) {
+            format!("{} {}", request.method(), request.path())
+        } else {
+            format!("{} {} {}", caller.actor, request.method(), request.path())
+        },
         key,
         fingerprint: crate::json::fingerprint(body),
     }))

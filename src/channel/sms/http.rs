@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::super::outcome::masked;
 use super::{Abilities, Outcome, Sms, SmsGateway};
+use crate::chaos::{self, Bug};
 use crate::link::ReasonCode;
 use crate::templates::segments;
 
@@ -118,6 +119,9 @@ impl HttpGateway {
                         detail: format!("HTTP {}", status.as_u16()),
                     },
                 }
+            }
+            _ if chaos::planted(Bug::RetrySms5xx) => {
+                Outcome::after(wait, ReasonCode::Rejected, said)
             }
             _ => Outcome::unknown(said),
         }

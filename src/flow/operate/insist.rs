@@ -4,6 +4,7 @@
 use jiff::SignedDuration;
 
 use super::outcome::{done, failed};
+use crate::chaos::{self, Point};
 use crate::flow::book::Booked;
 use crate::flow::idempotency::Key;
 use crate::flow::{House, Refusal, after, nth_wait, settle};
@@ -70,7 +71,9 @@ pub(super) async fn ask(
         }
     }
     let wait = nth_wait(WAITS, claim.attempt - 1);
-    let error = match call(house, &pair.order, &operation).await {
+    let called = call(house, &pair.order, &operation).await;
+    chaos::at(Point::OperateCalled);
+    let error = match called {
         Ok(named) => return done(house, claim, &link, operation, named, key).await,
         Err(error) => error,
     };

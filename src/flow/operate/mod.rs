@@ -13,6 +13,7 @@ use super::idempotency::{self, Answer, Key, Made};
 use super::pen::Pen;
 use super::{House, Refusal, sees, settle};
 use crate::access::Caller;
+use crate::chaos::{self, Point};
 use crate::link::{
     Actor, Code, Failure, Fault, Free, Link, LinkId, MovementRequest, Operation, OperationId,
     OperationKind, Outcome, Stage,
@@ -107,6 +108,7 @@ pub async fn operate(
         Begun::Before(kept) => return replay(house, &kept).await,
         Begun::Ask(operation, claim) => (*operation, claim),
     };
+    chaos::at(Point::OperateIntended);
     let (worker, asked, first) = (house.clone(), operation.clone(), key.clone());
     // boxed: it may hold a call, a booking and a read
     let work = Box::pin(async move { insist::ask(&worker, claim, asked, first.as_ref()).await });

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use crate::chaos::{self, Point};
 use crate::flow::idempotency::{self, Answer, Key};
 use crate::flow::observe::Alarm;
 use crate::flow::pen::Pen;
@@ -51,6 +52,7 @@ pub(super) async fn done(
             Ok::<_, Refusal>(())
         })
         .await?;
+    chaos::at(Point::OperateWritten);
     if read {
         read_again(house, link).await;
     }

@@ -7,6 +7,7 @@ use super::super::rows::event::{EventRow, StoredEvent};
 use super::super::rows::micros;
 use super::super::schema::{event, event_head};
 use super::super::{MultiBackend, StoreError, Tx};
+use crate::chaos::{self, Bug};
 use crate::link::{Actor, Delivery, EventId, EventKind, Link, LinkId};
 use crate::view;
 
@@ -124,11 +125,17 @@ impl Tx<'_> {
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let mut query = event::table
-            .filter(event::position.gt(position))
-            .order(event::position)
             .limit(i64::from(limit))
             .select(<EventRow as Selectable<MultiBackend>>::construct_selection())
             .into_boxed();
+        query = if chaos::planted(Bug::EventsById) {
+            let last = self.id_at(position)?;
+            query.filter(event::id.gt(last)).order(event::id)
+        } else {
+            query
+                .filter(event::position.gt(position))
+                .order(event::position)
+        };
         if let Some(store) = &filter.store {
             query = query.filter(event::store.eq(store));
         }
@@ -142,6 +149,18 @@ impl Tx<'_> {
             query = query.filter(event::created_by.eq(actor.to_string()));
         }
         opened(self.sql(|conn| query.load(conn))?)
+    }
+
+    /// For [`Bug::EventsById`] only: the id of the event at a position.
+    fn id_at(&mut self, position: i64) -> Result<String, StoreError> {
+        let id: Option<String> = self.sql(|conn| {
+            event::table
+                .filter(event::position.eq(position))
+                .select(event::id)
+                .first(conn)
+                .optional()
+        })?;
+        Ok(id.unwrap_or_default())
     }
 
     /// The position of the last event of the stream, 0 before the first.

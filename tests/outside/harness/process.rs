@@ -113,6 +113,17 @@ impl Process {
         base.trim_end_matches('/').to_owned()
     }
 
+    /// As [`Process::listening`], of one that may be meant to end before it listens.
+    pub fn tries_to_listen(&mut self) -> Option<String> {
+        match self.first.recv_timeout(Duration::from_secs(30)) {
+            Ok(line) => line.strip_prefix("listening on ").map(str::to_owned),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("`{}` said nothing in 30 s: {}", self.name, self.stderr())
+            }
+        }
+    }
+
     pub fn stderr(&self) -> String {
         self.err.lock().unwrap().clone()
     }
@@ -124,16 +135,21 @@ impl Process {
             .is_none()
     }
 
-    /// SIGTERM, then waits for the end.
-    pub fn terminate(self, limit: Duration) -> Ended {
+    /// Sends a signal: `-TERM`, `-STOP`, `-CONT`.
+    pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([signal, &self.child.id().to_string()])
             .status();
         assert!(
             sent.is_ok_and(|status| status.success()),
-            "SIGTERM to `{}`",
+            "{signal} to `{}`",
             self.name
         );
+    }
+
+    /// SIGTERM, then waits for the end.
+    pub fn terminate(self, limit: Duration) -> Ended {
+        self.signal("-TERM");
         self.wait(limit)
     }
 
