@@ -200,7 +200,8 @@ impl Crowd {
                     match code.as_deref() {
                         Some("idempotency_in_progress") if at_work == AT_WORK => return None,
                         Some("idempotency_in_progress") => at_work += 1,
-                        Some("storage_unavailable" | "overloaded") => {}
+                        // somebody else was faster, or the database is away: not done, ask again
+                        Some("storage_unavailable" | "overloaded" | "busy") => {}
                         _ => {
                             self.ledger.with(|book| book.done += 1);
                             return Some(answer);

@@ -1,7 +1,7 @@
 //! Several serving processes over one database, each on an address of its own that it comes back
 //! to. Knows how to kill and restart one, and what must hold of all their logs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -82,11 +82,6 @@ impl Fleet {
         self.seats.len()
     }
 
-    /// Where SQLite's file is, if this fleet has one.
-    pub fn database_file(&self) -> PathBuf {
-        self.world.path("paylink.db")
-    }
-
     /// A caller of that process who may do everything.
     pub fn caller(&self, seat: usize) -> Caller {
         Caller {
@@ -128,12 +123,6 @@ impl Fleet {
     pub fn is_alive(&self, seat: usize) -> bool {
         let mut process = self.seats[seat].process.lock().unwrap();
         process.as_mut().is_some_and(Process::is_alive)
-    }
-
-    /// What the living process of a seat wrote on stderr so far.
-    pub fn stderr(&self, seat: usize) -> String {
-        let process = self.seats[seat].process.lock().unwrap();
-        process.as_ref().map(Process::stderr).unwrap_or_default()
     }
 
     /// How long the starts took since this was last asked.

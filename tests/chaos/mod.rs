@@ -11,9 +11,9 @@ pub mod fleet;
 mod kills;
 pub mod ledgers;
 mod paused;
+mod ready;
 pub mod seed;
 mod storm;
 pub mod table;
 
-pub use seed::{is_long, rng, rounds};
-pub use table::{Run, row};
+pub use seed::rng;
