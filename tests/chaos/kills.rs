@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
@@ -95,11 +95,11 @@ async fn on_postgres() {
 /// All is healed: what was cut is repeated, what is under way ends, and the ledgers are compared.
 pub async fn ends(mut run: Run, crowd: &Crowd) {
     let (fleet, ledger) = (&crowd.fleet, &crowd.ledger);
-    let mut chance = rng("the end");
+    let (mut chance, healed) = (rng("the end"), Instant::now());
     let unanswered = ledger.with(|book| book.unanswered().len());
     run.count("left for later", unanswered);
-    crowd.repeats(&mut chance, Duration::from_secs(70)).await;
-    ledgers::settle(&mut run, fleet, ledger).await;
+    crowd.repeats(&mut chance, Duration::from_secs(65)).await;
+    ledgers::settle(&mut run, fleet, ledger, healed).await;
     ledgers::compare(&mut run, fleet, ledger).await;
     ledgers::leave(&mut run, fleet).await;
     fleet.world.drops_database().await;

@@ -88,27 +88,26 @@ impl Book {
     }
 }
 
-/// Waits until nothing is under way any more, at most as long as the law allows, and says how long
-/// that took.
-pub async fn settle(run: &mut Run, fleet: &Fleet, ledger: &Ledger) {
-    let begun = Instant::now();
+/// Waits until nothing is under way any more, at most as long as the law allows since all was
+/// `healed`, and says how long that took.
+pub async fn settle(run: &mut Run, fleet: &Fleet, ledger: &Ledger, healed: Instant) {
     let moving = "SELECT (SELECT count(*) FROM delivery WHERE status IN ('queued', 'sending')) \
                   + (SELECT count(*) FROM link WHERE status IN ('creating', 'disabling')) AS n";
     let mut left = fleet.number(moving).await;
-    while left > 0 && begun.elapsed() < LEASE {
+    while left > 0 && healed.elapsed() < LEASE {
         tokio::time::sleep(Duration::from_millis(200)).await;
         left = fleet.number(moving).await;
     }
     run.measured(
         "all work resumed after",
-        format!("{:.1} s", begun.elapsed().as_secs_f32()),
+        format!("{:.1} s", healed.elapsed().as_secs_f32()),
     );
     run.holds(left == 0, || {
         format!("{left} links or deliveries stand still {LEASE:?} after the last fault")
     });
     let paid = ledger.with(|book| book.paid.len());
     let completed = "SELECT count(*) AS n FROM link WHERE status = 'completed'";
-    while begun.elapsed() < NOTICED {
+    while healed.elapsed() < NOTICED {
         let seen = fleet.number(completed).await;
         if usize::try_from(seen).is_ok_and(|seen| seen >= paid) {
             break;
