@@ -4,10 +4,20 @@
 //! A scenario is a test that says [`Run::begin`], counts what it sees, notes what broke a law, and
 //! says [`Run::end`], which writes its row of the table and fails where a law was broken.
 
+pub mod cluster;
+pub mod crowd;
+mod failover;
+pub mod fleet;
+mod kills;
+pub mod ledgers;
 pub mod lives;
+mod paused;
 mod planted;
 mod points;
+mod ready;
 pub mod seed;
+mod storm;
 pub mod table;
 
+pub use seed::rng;
 pub use table::{Run, row};
