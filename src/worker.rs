@@ -22,6 +22,8 @@ const BATCH: usize = 32;
 const KEYS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Without a wake-up the table is looked at this often: jobs of other processes, and clocks.
 const IDLE: Duration = Duration::from_millis(500);
+/// Other processes may commit a thousand times a second; one look serves all that came meanwhile.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How often the leases of this process are renewed.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// A job that panicked comes again after this time; after five panics it is parked.
@@ -52,6 +54,7 @@ pub struct Worker {
 pub fn start(house: House) -> Worker {
     let stop = CancellationToken::new();
     let mut loops = vec![
+        house.runtime.spawn(look_out(house.clone(), stop.clone())),
         house.runtime.spawn(heartbeat(house.clone(), stop.clone())),
         house
             .runtime
@@ -110,6 +113,32 @@ async fn serve(house: House, kind: JobKind, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = signal => {}
+        }
+    }
+}
+
+/// Wakes the kinds of which something became due: by another process's commit, where that is
+/// heard, or because its time came. One look for all of them, so that many idle processes cost the
+/// database little; what this process commits itself wakes its kind at once.
+async fn look_out(house: House, stop: CancellationToken) {
+    let elsewhere = house.store.woken_elsewhere();
+    loop {
+        let now = house.clock.now();
+        match house.store.read(move |tx| tx.due_kinds(KINDS, now)).await {
+            Ok(due) => {
+                for kind in due {
+                    house.store.woken(kind).notify_one();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "due jobs could not be looked for"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = elsewhere.notified() => {}
             () = tokio::time::sleep(IDLE) => {}
         }
     }
@@ -150,8 +179,8 @@ async fn claim(house: &House, most: u32, kinds: &[JobKind]) -> Result<Vec<Claim>
     // the cheap look first: an idle worker must not take the writer
     let kinds: Vec<JobKind> = kinds.to_vec();
     let look = kinds.clone();
-    let due = house.store.read(move |tx| tx.is_due(&look, now)).await?;
-    if !due {
+    let due = house.store.read(move |tx| tx.due_kinds(&look, now)).await?;
+    if due.is_empty() {
         return Ok(Vec::new());
     }
     let lease = house.lease.clone();

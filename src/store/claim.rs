@@ -17,6 +17,9 @@ const POISON: i64 = 5;
 /// PostgreSQL's clock in our unit, in words of SQL. (`clock_timestamp`, not `now`: a transaction
 /// may have waited.)
 pub(super) const DATABASE_NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+/// The same as of the statement's begin: what does not change within a statement can be looked up
+/// in an index.
+const STATEMENT_NOW: &str = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint";
 const LEASE_END: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 60000000";
 /// SQLite: no end; a job of another boot id is free at start.
 const NO_END: &str = "NULL";
@@ -84,8 +87,8 @@ struct Least {
 pub(super) fn ready(shared: bool) -> String {
     if shared {
         format!(
-            "ready_at <= GREATEST($1, {DATABASE_NOW}) \
-             AND ready_at <= CASE WHEN owner IS NULL THEN $1 ELSE {DATABASE_NOW} END"
+            "ready_at <= GREATEST($1, {STATEMENT_NOW}) \
+             AND ready_at <= CASE WHEN owner IS NULL THEN $1 ELSE {STATEMENT_NOW} END"
         )
     } else {
         "ready_at <= $1".into()
@@ -118,8 +121,22 @@ pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
     }
 }
 
-/// The earliest moment at which anybody may claim something.
-pub(super) const NEXT_DUE: &str = "SELECT min(ready_at) AS at FROM job WHERE ready_at IS NOT NULL";
+/// The earliest moment at which anybody may claim something: a walk to the first of each kind.
+pub(super) fn next_due_sql() -> String {
+    let looks: Vec<_> = JobKind::ALL
+        .iter()
+        .map(|it| {
+            let kind = it.as_str();
+            format!(
+                "SELECT min(ready_at) AS at FROM job WHERE kind = '{kind}' AND ready_at IS NOT NULL"
+            )
+        })
+        .collect();
+    format!(
+        "SELECT min(at) AS at FROM ({}) AS firsts",
+        looks.join(" UNION ALL ")
+    )
+}
 
 impl Tx<'_> {
     fn lease_end(&self) -> &'static str {
@@ -299,7 +316,7 @@ impl Tx<'_> {
 
     /// When anybody may next claim something: a due date, or the end of a lease.
     pub fn next_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
-        let least: Least = self.sql(|conn| diesel::sql_query(NEXT_DUE).get_result(conn))?;
+        let least: Least = self.sql(|conn| diesel::sql_query(next_due_sql()).get_result(conn))?;
         Ok(Of("next").time_maybe("job.ready_at", least.at)?)
     }
 

@@ -36,6 +36,8 @@ const SETTINGS: [&str; 2] = [
 
 pub(super) struct Pg {
     pub pool: Arc<Pool>,
+    pub target: Target,
+    pub tls: Option<MakeRustlsConnect>,
 }
 
 impl Pg {
@@ -45,10 +47,9 @@ impl Pg {
             Tls::VerifyFull { authorities } => Some(verify_full(authorities.as_deref())?),
         };
         let runtime = Handle::current();
+        let (to, by) = (target.clone(), tls.clone());
         let pool = Pool::new(size, move || {
-            runtime
-                .block_on(connect(&target, tls.clone()))
-                .map(Conn::Pg)
+            runtime.block_on(connect(&to, by.clone())).map(Conn::Pg)
         });
         let trying = Arc::clone(&pool);
         blocking(move || -> Result<(), StoreError> {
@@ -57,7 +58,7 @@ impl Pg {
         })
         .await
         .map_err(|error| OpenError::Unusable(error.to_string()))?;
-        Ok(Self { pool })
+        Ok(Self { pool, target, tls })
     }
 
     pub async fn write<T, E>(

@@ -7,6 +7,7 @@
 
 mod both;
 mod jobs;
+mod listening;
 mod lists;
 mod lite;
 mod plans;
