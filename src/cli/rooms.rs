@@ -154,6 +154,7 @@ pub(super) async fn house(
         settings,
         runtime: tokio::runtime::Handle::current(),
         tasks: TaskTracker::new(),
+        closing: tokio_util::sync::CancellationToken::new(),
         lease,
     }))
 }

@@ -43,6 +43,10 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
     let Ok(id) = claim.job.subject.parse::<DeliveryId>() else {
         return house.finish(claim).await;
     };
+    if house.closing.is_cancelled() {
+        house.store.write(move |tx| tx.release(&claim)).await?;
+        return Ok(());
+    }
     let Decision::Send(link, delivery, attempt) = decide(house, &claim, id).await? else {
         return Ok(());
     };
@@ -155,7 +159,7 @@ fn skip(
 }
 
 async fn still_ours(house: &House, claim: &Claim) -> Result<bool, Refusal> {
-    if house.clock.now().duration_since(claim.claimed_at) < FRESH {
+    if claim.is_younger(FRESH, &house.clock) {
         return Ok(true);
     }
     let claim = claim.clone();

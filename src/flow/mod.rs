@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Caller;
@@ -85,6 +86,8 @@ pub struct Parts {
     pub runtime: tokio::runtime::Handle,
     /// What is under way on `runtime`, so that a shutdown can wait for it.
     pub tasks: TaskTracker,
+    /// Cancelled when no effect may begin any more: the process ends soon.
+    pub closing: CancellationToken,
     /// How this process signs the jobs that it claims.
     pub lease: Lease,
 }
@@ -125,6 +128,11 @@ impl House {
         Self(Arc::new(parts))
     }
 
+    /// No effect begins from now on; what is under way may end (failure-model, SIGTERM).
+    pub fn close(&self) {
+        self.closing.cancel();
+    }
+
     /// Runs `work` on the main runtime, tracked; answers its result if that comes within the
     /// caller's patience, else `None`, and the work goes on.
     async fn patiently<T: Send + 'static>(
@@ -137,6 +145,17 @@ impl House {
             // a panic is logged by the runtime's hook and healed by the job's lease, as a crash is
             Ok(Err(_)) | Err(_) => None,
         }
+    }
+
+    /// The same for what is done under a claim: it ends where its lease was lost.
+    async fn patiently_under<T: Send + 'static>(
+        &self,
+        claim: Claim,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let store = self.store.clone();
+        let held = async move { store.under(&claim, work).await };
+        self.patiently(held).await.flatten()
     }
 
     /// The job is done. A lost fence is no error: its successor decides.

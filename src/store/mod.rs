@@ -7,6 +7,7 @@ mod audit;
 mod claim;
 mod door;
 mod error;
+mod held;
 mod listen;
 mod lite;
 mod migrate;
@@ -102,6 +103,8 @@ struct Shared {
     woken: [Arc<Notify>; JobKind::ALL.len()],
     /// An event was committed that the relay has still to stamp.
     appended: Notify,
+    /// What this process works on.
+    held: held::Held,
     /// What is heard of other processes' commits.
     ear: listen::Ear,
     /// Position of the last event of the stream.
@@ -165,6 +168,7 @@ impl Store {
             random,
             woken: Default::default(),
             appended: Notify::new(),
+            held: held::Held::default(),
             ear: listen::Ear::default(),
             head: watch::Sender::new(0),
             fatal,
