@@ -1,7 +1,7 @@
 //! Background work: claim, run, done. Jobs are rows that were committed with the state that caused
 //! them; here they find a hand. The one list job → verb is [`crate::flow::run`]. Beside it what every
-//! process does that holds a lease, also one that only serves: the heartbeat and the look at the
-//! clocks.
+//! process does that holds a lease, also one that only serves: the heartbeat, the look at the clocks,
+//! the exchange of Klarna's gates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Drift;
-use crate::flow::{self, House};
+use crate::flow::{self, Gates, House};
 use crate::store::{Claim, JobKind, StoreError};
 
 /// Jobs of one kind that run at a time: enough to keep a slow upstream busy, few enough to leave
@@ -34,7 +34,7 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const HEARTBEAT_AGAIN: Duration = Duration::from_secs(2);
 /// How long a heartbeat may take: a connection that hangs must not keep the next one waiting.
 const BEAT: Duration = Duration::from_secs(10);
-/// How often wall clock and monotonic clock are compared.
+/// How often wall clock and monotonic clock are compared, and other processes' gates looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// After a leap of the wall clock no link's own end is believed for this long (failure-model R7).
 const DISTRUST: Duration = Duration::from_mins(5);
@@ -78,6 +78,7 @@ pub fn start(house: House, jobs: bool) -> Worker {
     let mut beats = vec![house.runtime.spawn(tick(house.clone(), doubting))];
     if house.store.is_shared() {
         beats.push(house.runtime.spawn(heartbeat(house.clone())));
+        beats.push(house.runtime.spawn(share_gates(house.clone())));
     }
     let mut loops = Vec::new();
     if jobs {
@@ -207,8 +208,18 @@ async fn take(house: &House, kind: JobKind, hands: &Arc<Semaphore>) -> Result<us
     if !is_due(house, &[kind]).await? {
         return Ok(0);
     }
-    let claims = claim(house, most, &[kind]).await?;
+    // the longest due first, as many as Klarna's limit leaves room for
+    let budget = if kind == JobKind::Watch {
+        house.may_read(most).await
+    } else {
+        most
+    };
+    let claims = claim(house, budget, &[kind]).await?;
     let count = claims.len();
+    if kind == JobKind::Watch {
+        let spent = u32::try_from(count).unwrap_or(budget);
+        house.klarna.unread(budget.saturating_sub(spent));
+    }
     for claim in claims {
         let Some(permit) = permits.pop() else { break };
         let hand = house.clone();
@@ -333,6 +344,18 @@ async fn look_at_clocks(house: &House, drift: &mut Drift, doubt: &watch::Sender<
 /// Whether the wall clock is not to be believed now.
 fn is_doubted(doubt: &Doubt, house: &House) -> bool {
     *doubt.borrow() > house.clock.monotonic()
+}
+
+/// Klarna's breakers, as other processes see them.
+async fn share_gates(house: House) {
+    let mut gates = Gates::default();
+    loop {
+        gates.exchange(&house).await;
+        tokio::select! {
+            () = house.klarna.turned() => {}
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
 }
 
 /// Rows that nobody may ask for any more.

@@ -9,6 +9,7 @@ mod create;
 mod deliver;
 mod disable;
 mod expire;
+mod gates;
 mod hint;
 mod idempotency;
 mod limits;
@@ -47,6 +48,7 @@ use crate::templates::Templates;
 
 pub use create::{Created, create};
 pub use disable::{Disabled, disable};
+pub use gates::Gates;
 pub use hint::{Hint, Named, Verdict, hint, returning, validate};
 pub use idempotency::{Answer, Key};
 pub use limits::Limits;
@@ -125,12 +127,16 @@ pub enum MailUnknown {
 impl House {
     /// Puts the rooms together.
     pub fn new(parts: Parts) -> Self {
+        if parts.store.is_shared() {
+            parts.klarna.share_limits();
+        }
         Self(Arc::new(parts))
     }
 
     /// No effect begins from now on; what is under way may end (failure-model, SIGTERM).
     pub fn close(&self) {
         self.closing.cancel();
+        self.klarna.close();
     }
 
     /// Runs `work` on the main runtime, tracked; answers its result if that comes within the

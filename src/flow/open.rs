@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::idempotency::{Answer, Key, settle};
 use super::pen::Pen;
 use super::{House, Refusal, after, nth_wait};
-use crate::klarna::{KlarnaError, Opened};
+use crate::klarna::{KlarnaError, Limit, Opened};
 use crate::link::{
     Delivery, DeliveryStatus, EventKind, Failure, FailureCode, Link, LinkId, Stage, Status,
 };
@@ -74,6 +74,7 @@ pub(super) async fn resume(house: &House, claim: Claim) -> Result<(), Refusal> {
 
 async fn make_pair(house: &House, link: &Link, number: u8) -> Tried {
     let token = house.vault.token(link.id, number);
+    house.provide(Limit::Creates, 1).await;
     let order = match house.klarna.create_order(link, &token).await {
         Ok(order) => order,
         Err(error) => return order_missing(error),

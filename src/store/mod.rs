@@ -44,6 +44,7 @@ pub use rows::job::{Job, JobKind};
 pub use search::Query;
 pub use tx::attempts::{Attempt, AttemptId};
 pub use tx::events::EventFilter;
+pub use tx::gates::{Granted, Turn};
 pub use tx::idempotency::Kept;
 pub use tx::lists::{Cursor, Filter, Listed};
 

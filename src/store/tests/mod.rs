@@ -6,6 +6,7 @@
 #![allow(clippy::redundant_closure_for_method_calls)]
 
 mod both;
+mod gates;
 mod held;
 mod jobs;
 mod listening;
