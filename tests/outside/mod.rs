@@ -19,4 +19,5 @@ mod refusing;
 mod rejecting;
 mod repeating;
 mod roles;
+mod tls;
 mod watching;
