@@ -258,7 +258,8 @@ async fn claim(house: &House, most: u32, kinds: &[JobKind]) -> Result<Vec<Claim>
 async fn work(house: &House, claim: Claim) {
     let kind = claim.job.kind.as_str();
     let begun = Instant::now();
-    let run = house.store.under(&claim, flow::run(house, claim.clone()));
+    let run = Box::pin(flow::run(house, claim.clone()));
+    let run = house.store.under(&claim, run);
     let run = std::panic::AssertUnwindSafe(run).catch_unwind();
     let (outcome, again) = match run.await {
         Ok(Some(Ok(()))) => ("done", None),

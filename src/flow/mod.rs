@@ -153,15 +153,18 @@ impl House {
         }
     }
 
-    /// The same for what is done under a claim: it ends where its lease was lost.
-    async fn patiently_under<T: Send + 'static>(
+    /// The same for what is done under a claim: it ends where its lease was lost. Boxed here, so that
+    /// the caller's own future does not carry it.
+    fn patiently_under<T: Send + 'static>(
         &self,
         claim: Claim,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
-        let store = self.store.clone();
-        let held = async move { store.under(&claim, work).await };
-        self.patiently(held).await.flatten()
+    ) -> impl Future<Output = Option<T>> {
+        let (store, work) = (self.store.clone(), Box::pin(work));
+        async move {
+            let held = async move { store.under(&claim, work).await };
+            self.patiently(held).await.flatten()
+        }
     }
 
     /// The job is done. A lost fence is no error: its successor decides.

@@ -36,7 +36,7 @@ const SETTINGS: [&str; 2] = [
 
 pub(super) struct Pg {
     pub pool: Arc<Pool>,
-    pub target: Target,
+    pub target: Box<Target>,
     pub tls: Option<MakeRustlsConnect>,
 }
 
@@ -65,7 +65,11 @@ impl Pg {
             Ok(Err(refused)) => return Err(OpenError::Unusable(refused.words)),
             Err(error) => return Err(OpenError::Unusable(error.to_string())),
         }
-        Ok(Self { pool, target, tls })
+        Ok(Self {
+            pool,
+            target: Box::new(target),
+            tls,
+        })
     }
 
     pub async fn write<T, E>(
