@@ -1,17 +1,21 @@
 //! Background work: claim, run, done. Jobs are rows that were committed with the state that caused
-//! them; here they find a hand. The one list job → verb is [`crate::flow::run`].
+//! them; here they find a hand. The one list job → verb is [`crate::flow::run`]. Beside it what every
+//! process does that holds a lease, also one that only serves: the heartbeat, the look at the clocks,
+//! the exchange of Klarna's gates.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::SignedDuration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::chaos::{self, Point};
-use crate::flow::{self, House};
+use crate::clock::Drift;
+use crate::flow::{self, Gates, House};
 use crate::store::{Claim, JobKind, StoreError};
 
 /// Jobs of one kind that run at a time: enough to keep a slow upstream busy, few enough to leave
@@ -23,8 +27,20 @@ const BATCH: usize = 32;
 const KEYS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Without a wake-up the table is looked at this often: jobs of other processes, and clocks.
 const IDLE: Duration = Duration::from_millis(500);
-/// How often the leases of this process are renewed.
+/// Other processes may commit a thousand times a second; one look serves all that came meanwhile.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often the leases of this process are renewed, and how soon again where that failed: a lease
+/// lasts 60 s.
 const HEARTBEAT: Duration = Duration::from_secs(20);
+const HEARTBEAT_AGAIN: Duration = Duration::from_secs(2);
+/// How long a heartbeat may take: a connection that hangs must not keep the next one waiting.
+const BEAT: Duration = Duration::from_secs(10);
+/// How often wall clock and monotonic clock are compared, and other processes' gates looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// After a leap of the wall clock no link's own end is believed for this long (failure-model R7).
+const DISTRUST: Duration = Duration::from_mins(5);
+/// After so much of a stop no effect begins any more; the rest is for what is under way.
+const LAST_CALL: Duration = Duration::from_secs(10);
 /// A job that panicked comes again after this time; after five panics it is parked.
 const AFTER_PANIC: SignedDuration = SignedDuration::from_secs(30);
 /// A job that could not be written down comes again after this time.
@@ -44,50 +60,79 @@ const KINDS: &[JobKind] = &[
 
 /// A worker at work; stops when told.
 pub struct Worker {
+    /// Nothing more is claimed.
     stop: CancellationToken,
     loops: Vec<JoinHandle<()>>,
+    /// Go on until what is under way has ended.
+    beats: Vec<JoinHandle<()>>,
     house: House,
 }
 
-/// Starts the background work of this process.
-pub fn start(house: House) -> Worker {
+/// Until when the wall clock is not to be believed, by the monotonic one.
+type Doubt = watch::Receiver<Duration>;
+
+/// Starts the background work of this process. Without `jobs` it claims none, and only keeps what
+/// its requests hold.
+pub fn start(house: House, jobs: bool) -> Worker {
     let stop = CancellationToken::new();
-    let mut loops = vec![
-        house.runtime.spawn(heartbeat(house.clone(), stop.clone())),
-        house
-            .runtime
-            .spawn(housekeeping(house.clone(), stop.clone())),
-    ];
-    for kind in KINDS {
-        loops.push(
-            house
-                .runtime
-                .spawn(serve(house.clone(), *kind, stop.clone())),
-        );
+    let (doubting, doubt) = watch::channel(Duration::ZERO);
+    let mut beats = vec![house.runtime.spawn(tick(house.clone(), doubting))];
+    if house.store.is_shared() {
+        beats.push(house.runtime.spawn(heartbeat(house.clone())));
+        beats.push(house.runtime.spawn(share_gates(house.clone())));
     }
-    Worker { stop, loops, house }
+    let mut loops = Vec::new();
+    if jobs {
+        let look = look_out(house.clone(), stop.clone());
+        let keep = housekeeping(house.clone(), stop.clone());
+        loops.push(house.runtime.spawn(look));
+        loops.push(house.runtime.spawn(keep));
+        for kind in KINDS {
+            let serving = serve(house.clone(), *kind, stop.clone(), doubt.clone());
+            loops.push(house.runtime.spawn(serving));
+        }
+    }
+    Worker {
+        stop,
+        loops,
+        beats,
+        house,
+    }
 }
 
 impl Worker {
-    /// Claims nothing more; waits for what is under way, at most `grace`.
-    pub async fn stop(self, grace: Duration) {
+    /// Claims nothing more.
+    pub fn claims_no_more(&self) {
         self.stop.cancel();
+    }
+
+    /// Waits for what is under way, `grace` after `begun` at most; from 10 s after it on, nothing
+    /// that reaches outside begins. What is left then is stopped where it stands.
+    pub async fn stop(self, begun: Instant, grace: Duration) {
+        self.claims_no_more();
         for task in self.loops {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a loop of the worker ended badly");
             }
         }
-        self.house.tasks.close();
-        if tokio::time::timeout(grace, self.house.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("work was under way when the time to stop was over; its leases heal it");
+        let tasks = &self.house.tasks;
+        tasks.close();
+        let calls = tokio::time::timeout_at(begun + LAST_CALL, tasks.wait());
+        if calls.await.is_err() {
+            self.house.close();
+            let ends = tokio::time::timeout_at(begun + grace, tasks.wait());
+            if ends.await.is_err() {
+                tracing::warn!("work was under way when the time to stop was over");
+                self.house.store.give_up().await;
+            }
+        }
+        for beat in self.beats {
+            beat.abort();
         }
     }
 }
 
-async fn serve(house: House, kind: JobKind, stop: CancellationToken) {
+async fn serve(house: House, kind: JobKind, stop: CancellationToken, doubt: Doubt) {
     let hands = Arc::new(Semaphore::new(HANDS));
     let woken = house.store.woken(kind);
     loop {
@@ -95,7 +140,12 @@ async fn serve(house: House, kind: JobKind, stop: CancellationToken) {
         tokio::pin!(signal);
         // registered before the look: a commit between look and wait is not missed
         signal.as_mut().enable();
-        let claimed = match take(&house, kind, &hands).await {
+        let taken = if kind == JobKind::Expire && is_doubted(&doubt, &house) {
+            Ok(0)
+        } else {
+            take(&house, kind, &hands).await
+        };
+        let claimed = match taken {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(%error, kind = kind.as_str(), "jobs could not be claimed");
@@ -111,6 +161,32 @@ async fn serve(house: House, kind: JobKind, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = signal => {}
+        }
+    }
+}
+
+/// Wakes the kinds of which something became due: by another process's commit, where that is
+/// heard, or because its time came. One look for all of them, so that many idle processes cost the
+/// database little; what this process commits itself wakes its kind at once.
+async fn look_out(house: House, stop: CancellationToken) {
+    let elsewhere = house.store.woken_elsewhere();
+    loop {
+        let now = house.clock.now();
+        match house.store.read(move |tx| tx.due_kinds(KINDS, now)).await {
+            Ok(due) => {
+                for kind in due {
+                    house.store.woken(kind).notify_one();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "due jobs could not be looked for"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = elsewhere.notified() => {}
             () = tokio::time::sleep(IDLE) => {}
         }
     }
@@ -130,10 +206,23 @@ async fn take(house: &House, kind: JobKind, hands: &Arc<Semaphore>) -> Result<us
         }
     }
     let most = u32::try_from(permits.len()).unwrap_or(1);
-    let claims = claim(house, most, &[kind]).await?;
+    if !is_due(house, &[kind]).await? {
+        return Ok(0);
+    }
+    // the longest due first, as many as Klarna's limit leaves room for
+    let budget = if kind == JobKind::Watch {
+        house.may_read(most).await
+    } else {
+        most
+    };
+    let claims = claim(house, budget, &[kind]).await?;
     let count = claims.len();
     if count > 0 {
         chaos::at(Point::WorkerClaimed);
+    }
+    if kind == JobKind::Watch {
+        let spent = u32::try_from(count).unwrap_or(budget);
+        house.klarna.unread(budget.saturating_sub(spent));
     }
     for claim in claims {
         let Some(permit) = permits.pop() else { break };
@@ -149,16 +238,20 @@ async fn take(house: &House, kind: JobKind, hands: &Arc<Semaphore>) -> Result<us
     Ok(count)
 }
 
+/// The cheap look before the claim: an idle worker must not take the writer.
+async fn is_due(house: &House, kinds: &[JobKind]) -> Result<bool, StoreError> {
+    let now = house.clock.now();
+    let kinds = kinds.to_vec();
+    let due = house
+        .store
+        .read(move |tx| tx.due_kinds(&kinds, now))
+        .await?;
+    Ok(!due.is_empty())
+}
+
 async fn claim(house: &House, most: u32, kinds: &[JobKind]) -> Result<Vec<Claim>, StoreError> {
     let now = house.clock.now();
-    // the cheap look first: an idle worker must not take the writer
-    let kinds: Vec<JobKind> = kinds.to_vec();
-    let look = kinds.clone();
-    let due = house.store.read(move |tx| tx.is_due(&look, now)).await?;
-    if !due {
-        return Ok(Vec::new());
-    }
-    let lease = house.lease.clone();
+    let (kinds, lease) = (kinds.to_vec(), house.lease.clone());
     house
         .store
         .write(move |tx| tx.claim(&lease, now, most, &kinds))
@@ -168,11 +261,15 @@ async fn claim(house: &House, most: u32, kinds: &[JobKind]) -> Result<Vec<Claim>
 /// Runs one job to its end. A panic parks the job in the end and blocks no other.
 async fn work(house: &House, claim: Claim) {
     let kind = claim.job.kind.as_str();
-    let begun = tokio::time::Instant::now();
-    let run = std::panic::AssertUnwindSafe(flow::run(house, claim.clone())).catch_unwind();
+    let begun = Instant::now();
+    let run = Box::pin(flow::run(house, claim.clone()));
+    let run = house.store.under(&claim, run);
+    let run = std::panic::AssertUnwindSafe(run).catch_unwind();
     let (outcome, again) = match run.await {
-        Ok(Ok(())) => ("done", None),
-        Ok(Err(refusal)) => {
+        Ok(Some(Ok(()))) => ("done", None),
+        // a successor decides by what was written down
+        Ok(None) => ("lost", None),
+        Ok(Some(Err(refusal))) => {
             tracing::warn!(
                 job = kind,
                 subject = claim.job.subject,
@@ -205,15 +302,64 @@ async fn work(house: &House, claim: Claim) {
     }
 }
 
-async fn heartbeat(house: House, stop: CancellationToken) {
+/// Renews the leases of this process. What does not come back is stopped.
+async fn heartbeat(house: House) {
     loop {
+        let beat = tokio::time::timeout(BEAT, house.store.renew_leases());
+        let wait = match beat.await {
+            Ok(Ok(_)) => HEARTBEAT,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the leases of this process could not be renewed");
+                HEARTBEAT_AGAIN
+            }
+            Err(_) => {
+                tracing::error!("the leases of this process were not renewed in time");
+                HEARTBEAT_AGAIN
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Looks at the clocks each second: at leases that ran out, and at a wall clock that was set.
+async fn tick(house: House, doubt: watch::Sender<Duration>) {
+    let mut drift = Drift::new(&house.clock);
+    loop {
+        tokio::time::sleep(TICK).await;
+        look_at_clocks(&house, &mut drift, &doubt).await;
+    }
+}
+
+async fn look_at_clocks(house: &House, drift: &mut Drift, doubt: &watch::Sender<Duration>) {
+    house.store.let_lapse();
+    let Some(leap) = drift.leapt(&house.clock) else {
+        return;
+    };
+    doubt.send_replace(house.clock.monotonic() + DISTRUST);
+    let words = format!(
+        "the wall clock was set by {} s: no link expires by itself for 5 minutes",
+        leap.as_secs()
+    );
+    house.alert("clock_leap", &words, None).await;
+    // a machine that slept finds its leases gone
+    if let Err(error) = house.store.renew_leases().await {
+        tracing::error!(%error, "the leases of this process could not be renewed");
+    }
+}
+
+/// Whether the wall clock is not to be believed now.
+fn is_doubted(doubt: &Doubt, house: &House) -> bool {
+    *doubt.borrow() > house.clock.monotonic()
+}
+
+/// Klarna's breakers, as other processes see them.
+async fn share_gates(house: House) {
+    let mut gates = Gates::default();
+    loop {
+        gates.exchange(&house).await;
         tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(HEARTBEAT) => {}
-        }
-        let lease = house.lease.clone();
-        if let Err(error) = house.store.write(move |tx| tx.renew(&lease)).await {
-            tracing::error!(%error, "the leases of this process could not be renewed");
+            () = house.klarna.turned() => {}
+            () = tokio::time::sleep(TICK) => {}
         }
     }
 }
@@ -244,6 +390,9 @@ async fn housekeeping(house: House, stop: CancellationToken) {
 pub async fn drain(house: &House) -> Result<usize, StoreError> {
     let mut ran = 0;
     loop {
+        if !is_due(house, KINDS).await? {
+            return Ok(ran);
+        }
         let claims = claim(house, 1, KINDS).await?;
         if claims.is_empty() {
             return Ok(ran);
@@ -254,3 +403,6 @@ pub async fn drain(house: &House) -> Result<usize, StoreError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,7 +91,7 @@ const ROOMS: &[Room] = &[
     ),
     room(
         "worker",
-        &["chaos", "flow", "store"],
+        &["chaos", "flow", "store", "clock"],
         &[DATABASE, WEB, HTTP_CLIENT, "serde_json"],
     ),
     room(

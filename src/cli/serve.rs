@@ -33,7 +33,7 @@ pub struct Options {
 /// A running service.
 pub struct Service {
     web: web::Running,
-    worker: Option<worker::Worker>,
+    worker: worker::Worker,
     house: House,
 }
 
@@ -51,10 +51,9 @@ impl Service {
     /// Takes nothing new, finishes what is under way, at most 25 s.
     pub async fn stop(self) {
         let begun = tokio::time::Instant::now();
+        self.worker.claims_no_more();
         self.web.stop(ANSWERS).await;
-        if let Some(worker) = self.worker {
-            worker.stop(GRACE.saturating_sub(begun.elapsed())).await;
-        }
+        self.worker.stop(begun, GRACE).await;
     }
 }
 
@@ -77,7 +76,7 @@ pub async fn start(
         .map_err(|error| Failure::failed("the system does not say where it listens", &error))?;
     config.bound(addr);
     let house = house(&config, clock, random, Holding::Serving, options.migrate).await?;
-    let worker = options.worker.then(|| worker::start(house.clone()));
+    let worker = worker::start(house.clone(), options.worker);
     let settings = web::WebSettings {
         public_url: config.public_url.clone(),
         worker: options.worker,
@@ -122,10 +121,10 @@ pub(super) async fn worker(migrate: bool) -> Result<(), Failure> {
         migrate,
     )
     .await?;
-    let worker = worker::start(house.clone());
+    let worker = worker::start(house, true);
     tracing::info!("the worker works");
     told.wait().await;
-    worker.stop(GRACE).await;
+    worker.stop(tokio::time::Instant::now(), GRACE).await;
     Ok(())
 }
 

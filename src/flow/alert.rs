@@ -7,7 +7,7 @@ use crate::link::LinkId;
 
 impl House {
     /// Tells a person. Never fails: what cannot be stored or mailed is at least in the log.
-    pub(super) async fn alert(&self, kind: &'static str, detail: &str, link: Option<LinkId>) {
+    pub(crate) async fn alert(&self, kind: &'static str, detail: &str, link: Option<LinkId>) {
         tracing::error!(kind, link = link.map(|id| id.to_string()), detail, "alert");
         metrics::counter!("paylink_alerts_total", "kind" => kind).increment(1);
         let (now, words) = (self.clock.now(), detail.to_owned());

@@ -59,8 +59,8 @@ pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Crea
     };
     chaos::at(Point::CreateAccepted);
     let id = link.id;
-    let work = open::open(house.clone(), claim, link, key.clone());
-    let outcome = house.patiently(work).await;
+    let work = open::open(house.clone(), claim.clone(), link, key.clone());
+    let outcome = house.patiently_under(claim, work).await;
     match outcome {
         // as the commit that made it payable had it, which spares the hot path a read: a message
         // may have left since, and the caller could not tell that from an answer on its way

@@ -44,6 +44,10 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
     let Ok(id) = claim.job.subject.parse::<DeliveryId>() else {
         return house.finish(claim).await;
     };
+    if house.closing.is_cancelled() {
+        house.store.write(move |tx| tx.release(&claim)).await?;
+        return Ok(());
+    }
     let hasty = if chaos::planted(Bug::SendBeforeCommit) {
         at_once(house, id).await?
     } else {
@@ -194,7 +198,7 @@ fn skip(
 }
 
 async fn still_ours(house: &House, claim: &Claim) -> Result<bool, Refusal> {
-    let fresh = house.clock.now().duration_since(claim.claimed_at) < FRESH;
+    let fresh = claim.is_younger(FRESH, &house.clock);
     if fresh || chaos::planted(Bug::NoConfirmation) {
         return Ok(true);
     }

@@ -210,9 +210,9 @@ async fn close(
         Begun::Ask(link, claim) => (*link, claim),
     };
     chaos::at(Point::DisableIntended);
-    let worker = house.clone();
+    let (worker, held) = (house.clone(), claim.clone());
     let asked = house
-        .patiently(async move { ask(&worker, claim, link).await })
+        .patiently_under(held, async move { ask(&worker, claim, link).await })
         .await;
     if let Some(Err(refusal)) = asked {
         tracing::warn!(link = %id, error = &refusal as &dyn std::error::Error, "a disable goes on in the background");

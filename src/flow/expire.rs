@@ -19,8 +19,9 @@ pub(super) async fn expire(house: &House, claim: Claim) -> Result<(), Refusal> {
                 return Ok(());
             };
             match link.wanted_end {
-                // the clock was set back meanwhile, or the end was moved
-                Some(end) if end > pen.at => {
+                // the end was moved. That the job's own time has come is not judged again: whoever
+                // claimed it had the better clock
+                Some(end) if end > claim.job.due_at => {
                     tx.again(&claim, end, false)?;
                     return Ok(());
                 }

@@ -9,6 +9,7 @@ mod create;
 mod deliver;
 mod disable;
 mod expire;
+mod gates;
 mod hint;
 mod idempotency;
 mod limits;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Caller;
@@ -47,6 +49,7 @@ use crate::templates::Templates;
 
 pub use create::{Created, create};
 pub use disable::{Disabled, disable};
+pub use gates::Gates;
 pub use hint::{Hint, Named, Verdict, hint, returning, validate};
 pub use idempotency::{Answer, Key};
 pub use limits::Limits;
@@ -86,6 +89,8 @@ pub struct Parts {
     pub runtime: tokio::runtime::Handle,
     /// What is under way on `runtime`, so that a shutdown can wait for it.
     pub tasks: TaskTracker,
+    /// Cancelled when no effect may begin any more: the process ends soon.
+    pub closing: CancellationToken,
     /// How this process signs the jobs that it claims.
     pub lease: Lease,
 }
@@ -123,7 +128,16 @@ pub enum MailUnknown {
 impl House {
     /// Puts the rooms together.
     pub fn new(parts: Parts) -> Self {
+        if parts.store.is_shared() {
+            parts.klarna.share_limits();
+        }
         Self(Arc::new(parts))
+    }
+
+    /// No effect begins from now on; what is under way may end (failure-model, SIGTERM).
+    pub fn close(&self) {
+        self.closing.cancel();
+        self.klarna.close();
     }
 
     /// Runs `work` on the main runtime, tracked; answers its result if that comes within the
@@ -141,6 +155,20 @@ impl House {
             Ok(Ok(done)) => Some(done),
             // a panic is logged by the runtime's hook and healed by the job's lease, as a crash is
             Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
+    /// The same for what is done under a claim: it ends where its lease was lost. Boxed here, so that
+    /// the caller's own future does not carry it.
+    fn patiently_under<T: Send + 'static>(
+        &self,
+        claim: Claim,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = Option<T>> {
+        let (store, work) = (self.store.clone(), Box::pin(work));
+        async move {
+            let held = async move { store.under(&claim, work).await };
+            self.patiently(held).await.flatten()
         }
     }
 

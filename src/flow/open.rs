@@ -8,7 +8,7 @@ use super::idempotency::{Answer, Key, settle};
 use super::pen::Pen;
 use super::{House, Refusal, after, nth_wait};
 use crate::chaos::{self, Point};
-use crate::klarna::{KlarnaError, Opened};
+use crate::klarna::{KlarnaError, Limit, Opened};
 use crate::link::{
     Delivery, DeliveryStatus, EventKind, Failure, FailureCode, Link, LinkId, Stage, Status,
 };
@@ -76,6 +76,7 @@ pub(super) async fn resume(house: &House, claim: Claim) -> Result<(), Refusal> {
 async fn make_pair(house: &House, link: &Link, number: u8) -> Tried {
     chaos::at(Point::OpenBegun);
     let token = house.vault.token(link.id, number);
+    house.provide(Limit::Creates, 1).await;
     let order = match house.klarna.create_order(link, &token).await {
         Ok(order) => order,
         Err(error) => return order_missing(error),

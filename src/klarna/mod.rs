@@ -8,6 +8,7 @@ mod hosts;
 mod money;
 mod qr;
 mod settings;
+mod shared;
 mod transport;
 mod wire;
 
@@ -37,10 +38,11 @@ use transport::{Answer, Call, Op, Setup, Transport};
 use wire::{hpp, kco, om};
 
 pub use error::KlarnaError;
-pub use gate::Circuit;
+pub use gate::{Circuit, Opening, Turned};
 pub use hosts::AllowedHost;
 pub use money::Movement;
 pub use settings::{KlarnaSettings, LinkSource};
+pub use shared::Limit;
 
 /// The client could not be built from its settings.
 #[derive(Debug)]
@@ -97,7 +99,8 @@ pub struct Klarna {
     settings: Arc<KlarnaSettings>,
     base: Arc<str>,
     transport: Transport,
-    bucket: Bucket,
+    creates: Bucket,
+    reads: Bucket,
     clock: Clock,
     /// Words of Klarna's that were logged as unknown; links are read often, once is enough.
     unheard: Arc<Mutex<BTreeSet<String>>>,
@@ -123,7 +126,8 @@ impl Klarna {
         };
         Ok(Self {
             transport: Transport::new(setup, clock.clone(), random).map_err(Unbuilt)?,
-            bucket: Bucket::new(settings.creates_per_second, clock.clone()),
+            creates: Bucket::new(settings.creates_per_second, clock.clone()),
+            reads: Bucket::new(settings.reads_per_second, clock.clone()),
             base: settings.base.as_str().trim_end_matches('/').into(),
             settings: Arc::new(settings),
             clock,
@@ -136,7 +140,7 @@ impl Klarna {
         Vitals {
             outage: self.transport.outage.circuit(),
             access: self.transport.access.circuit(),
-            creates_left: self.bucket.left(),
+            creates_left: self.creates.left(),
         }
     }
 
@@ -144,7 +148,7 @@ impl Klarna {
     /// which nobody was shown. `token` names the link in the merchant URLs. Takes one token of the
     /// bucket for the whole pair, so that no order is made whose session would have to wait.
     pub async fn create_order(&self, link: &Link, token: &str) -> Result<String, KlarnaError> {
-        if let Err(wait) = self.bucket.take() {
+        if let Err(wait) = self.creates.take() {
             metrics::counter!("paylink_klarna_throttled_total").increment(1);
             return Err(KlarnaError::Busy {
                 retry_after: Some(wait),

@@ -23,6 +23,8 @@ pub struct KlarnaSettings {
     pub source: LinkSource,
     /// `KLARNA_CREATES_PER_SECOND`: orders (and with each its session) per second; 0 = no limit.
     pub creates_per_second: u32,
+    /// How many reads per second the watch over open links may make; 0 = no limit.
+    pub reads_per_second: u32,
     /// `MERCHANT_TERMS_URL`.
     pub terms_url: String,
     /// `PAYLINK_PUBLIC_URL`, without a slash at its end.
@@ -63,6 +65,7 @@ impl KlarnaSettings {
             hosts: own.into_iter().collect(),
             source: LinkSource::Redirect,
             creates_per_second: 0,
+            reads_per_second: 0,
             terms_url: String::new(),
             public_url: String::new(),
             telesales: "TELESALES".into(),

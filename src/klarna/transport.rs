@@ -3,12 +3,15 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use reqwest::{Client, Method, RequestBuilder, Response};
+use tokio::sync::Notify;
 
 use super::error::{KlarnaError, clean, refusal};
 use super::gate::{Breaker, Pass};
@@ -158,6 +161,10 @@ pub(super) struct Transport {
     random: Random,
     pub(super) outage: Breaker,
     pub(super) access: Breaker,
+    /// Told when one of the breakers turned.
+    pub(super) turned: Arc<Notify>,
+    /// The process ends: no call begins.
+    pub(super) closed: Arc<AtomicBool>,
 }
 
 /// How the client is set up.
@@ -216,11 +223,16 @@ impl Transport {
             .pool_max_idle_per_host(64)
             .tcp_nodelay(true)
             .build()?;
+        let turned = Arc::<Notify>::default();
+        let breaker =
+            |name, threshold| Breaker::new(name, threshold, clock.clone(), Arc::clone(&turned));
         Ok(Self {
             client,
             authorization: setup.authorization,
-            outage: Breaker::new("outage", OUTAGE_AFTER, clock.clone()),
-            access: Breaker::new("access", 1, clock.clone()),
+            outage: breaker("outage", OUTAGE_AFTER),
+            access: breaker("access", 1),
+            turned,
+            closed: Arc::default(),
             clock,
             random,
         })
@@ -230,6 +242,11 @@ impl Transport {
     pub(super) async fn call(&self, call: Call) -> Result<Answer, KlarnaError> {
         let op = call.op;
         let open = |until| KlarnaError::Open { until };
+        if self.closed.load(Ordering::Acquire) {
+            let soon = SignedDuration::from_secs(1);
+            let now = self.clock.now();
+            return Err(open(now.saturating_add(soon).unwrap_or(now)));
+        }
         let outage = self.outage.enter(op.urgent()).map_err(open)?;
         let access = if op.creates() {
             Some(self.access.enter(false).map_err(open)?)

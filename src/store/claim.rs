@@ -3,14 +3,17 @@
 //! one process, without an end; on PostgreSQL it lasts 60 s of the *database's* time, so that no
 //! leap of a wall clock steals a job. The one place that asks which database this is.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::rows::job::JobRow;
 use super::rows::{Of, micros};
 use super::{Job, JobKind, StoreError, Tx};
 use crate::chaos::{self, Bug};
+use crate::clock::Clock;
 
 /// A job that panicked so often is parked: kept for a person, never claimed.
 const POISON: i64 = 5;
@@ -18,6 +21,9 @@ const POISON: i64 = 5;
 /// PostgreSQL's clock in our unit, in words of SQL. (`clock_timestamp`, not `now`: a transaction
 /// may have waited.)
 pub(super) const DATABASE_NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+/// The same as of the statement's begin: what does not change within a statement can be looked up
+/// in an index.
+const STATEMENT_NOW: &str = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint";
 const LEASE_END: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 60000000";
 /// SQLite: no end; a job of another boot id is free at start.
 const NO_END: &str = "NULL";
@@ -55,14 +61,30 @@ pub struct Claim {
     pub owner: String,
     /// How often it panicked in a row.
     pub tries: i64,
-    /// When it was claimed, by this process's clock.
+    /// When it was claimed, by this process's wall clock: before the database was asked.
     pub claimed_at: Timestamp,
+    /// The same moment by its monotonic clock.
+    pub since: Duration,
 }
 
 impl Claim {
     /// The job's primary key.
     pub fn key(&self) -> String {
         Job::key(self.job.kind, &self.job.subject)
+    }
+
+    /// Job and attempt: what the fence asks for.
+    pub fn fence(&self) -> (String, i64) {
+        (self.key(), self.attempt)
+    }
+
+    /// Whether it was made less than `age` ago by both clocks: a wall clock that was set hides no
+    /// age, nor does a machine that slept.
+    pub fn is_younger(&self, age: SignedDuration, clock: &Clock) -> bool {
+        let wall = clock.now().duration_since(self.claimed_at);
+        let passed = clock.monotonic().saturating_sub(self.since);
+        (SignedDuration::ZERO..age).contains(&wall)
+            && SignedDuration::try_from(passed).is_ok_and(|it| it < age)
     }
 }
 
@@ -80,13 +102,13 @@ struct Least {
     at: Option<i64>,
 }
 
-/// What may be claimed at `$1`, this process's now. Whose lease has run out only the database's
-/// clock says; both bounds are there for the index.
+/// What may be claimed at `$1`, this process's now; where that is NULL, at the database's. Whose
+/// lease has run out only the database's clock says; both bounds are there for the index.
 pub(super) fn ready(shared: bool) -> String {
     if shared {
         format!(
-            "ready_at <= GREATEST($1, {DATABASE_NOW}) \
-             AND ready_at <= CASE WHEN owner IS NULL THEN $1 ELSE {DATABASE_NOW} END"
+            "ready_at <= GREATEST($1, {STATEMENT_NOW}) \
+             AND ready_at <= CASE WHEN owner IS NULL THEN COALESCE($1, {STATEMENT_NOW}) ELSE {STATEMENT_NOW} END"
         )
     } else {
         "ready_at <= $1".into()
@@ -119,8 +141,22 @@ pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
     }
 }
 
-/// The earliest moment at which anybody may claim something.
-pub(super) const NEXT_DUE: &str = "SELECT min(ready_at) AS at FROM job WHERE ready_at IS NOT NULL";
+/// The earliest moment at which anybody may claim something: a walk to the first of each kind.
+pub(super) fn next_due_sql() -> String {
+    let looks: Vec<_> = JobKind::ALL
+        .iter()
+        .map(|it| {
+            let kind = it.as_str();
+            format!(
+                "SELECT min(ready_at) AS at FROM job WHERE kind = '{kind}' AND ready_at IS NOT NULL"
+            )
+        })
+        .collect();
+    format!(
+        "SELECT min(at) AS at FROM ({}) AS firsts",
+        looks.join(" UNION ALL ")
+    )
+}
 
 impl Tx<'_> {
     fn lease_end(&self) -> &'static str {
@@ -141,6 +177,7 @@ impl Tx<'_> {
             owner: lease.owner.clone(),
             tries: 0,
             claimed_at: self.shared.clock.now(),
+            since: self.shared.clock.monotonic(),
         };
         self.sql(|conn| {
             diesel::sql_query(insert)
@@ -168,14 +205,17 @@ impl Tx<'_> {
             return Ok(Vec::new());
         }
         let update = claim_sql(self.is_shared(), kinds, limit);
+        let clock = &self.shared.clock;
+        // a link's own end is the database's to judge, where there is one clock for all (R7)
+        let by_database = self.is_shared() && clock.is_system() && *kinds == [JobKind::Expire];
+        let (claimed_at, since) = (clock.now(), clock.monotonic());
         let mut rows: Vec<JobRow> = self.sql(|conn| {
             diesel::sql_query(update)
-                .bind::<BigInt, _>(micros(now))
+                .bind::<Nullable<BigInt>, _>((!by_database).then(|| micros(now)))
                 .bind::<Text, _>(&lease.owner)
                 .load(conn)
         })?;
         rows.sort_by_key(|row| row.due_at);
-        let claimed_at = self.shared.clock.now();
         rows.iter()
             .map(|row| {
                 Ok(Claim {
@@ -184,6 +224,7 @@ impl Tx<'_> {
                     owner: lease.owner.clone(),
                     tries: row.tries,
                     claimed_at,
+                    since,
                 })
             })
             .collect()
@@ -250,6 +291,7 @@ impl Tx<'_> {
                 .execute(conn)
         })?;
         if rows == 1 {
+            self.noted.ended.push(claim.fence());
             return Ok(true);
         }
         let again = self.leave(claim, "due_at = again_at, ready_at = again_at, tries = 0")?;
@@ -295,12 +337,15 @@ impl Tx<'_> {
                 .bind::<BigInt, _>(claim.attempt)
                 .execute(conn)
         })?;
+        if rows == 1 {
+            self.noted.ended.push(claim.fence());
+        }
         Ok(rows == 1 || chaos::planted(Bug::NoFence))
     }
 
     /// When anybody may next claim something: a due date, or the end of a lease.
     pub fn next_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
-        let least: Least = self.sql(|conn| diesel::sql_query(NEXT_DUE).get_result(conn))?;
+        let least: Least = self.sql(|conn| diesel::sql_query(next_due_sql()).get_result(conn))?;
         Ok(Of("next").time_maybe("job.ready_at", least.at)?)
     }
 

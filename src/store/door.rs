@@ -30,6 +30,8 @@ pub struct Tx<'a> {
 pub(super) struct Noted {
     /// Kinds of which a due job was enqueued.
     pub due: Vec<JobKind>,
+    /// Claims that were ended: job and attempt.
+    pub ended: Vec<(String, i64)>,
     /// An event was appended.
     pub appended: bool,
     /// The place in the stream that it took (SQLite).
@@ -43,6 +45,9 @@ impl Noted {
     pub fn tell(&self, shared: &Shared) {
         for kind in &self.due {
             shared.woken[*kind as usize].notify_one();
+        }
+        for claim in &self.ended {
+            shared.held.ended(claim);
         }
         if let Some(position) = self.position {
             shared.advance(position);

@@ -145,6 +145,8 @@ constraints! {
     Operation = "operation" ["id"] key,
     /// A search term of a link.
     Lookup = "lookup" ["hash", "created_at", "link"] key,
+    /// What stands before Klarna, by its name.
+    Gate = "gate" ["name"] key,
 }
 
 /// PostgreSQL names the constraint, SQLite only its columns.

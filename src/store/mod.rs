@@ -7,6 +7,8 @@ mod audit;
 mod claim;
 mod door;
 mod error;
+mod held;
+mod listen;
 mod lite;
 mod migrate;
 mod pg;
@@ -42,6 +44,7 @@ pub use rows::job::{Job, JobKind};
 pub use search::Query;
 pub use tx::attempts::{Attempt, AttemptId};
 pub use tx::events::EventFilter;
+pub use tx::gates::{Granted, Turn};
 pub use tx::idempotency::Kept;
 pub use tx::lists::{Cursor, Filter, Listed};
 
@@ -82,8 +85,8 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     backend: Backend,
-    /// Ends with the last clone of the store.
-    follower: std::sync::OnceLock<tokio::task::AbortHandle>,
+    /// Relay and listener; they end with the last clone of the store.
+    followers: std::sync::OnceLock<Vec<tokio::task::AbortHandle>>,
 }
 
 enum Backend {
@@ -101,6 +104,10 @@ struct Shared {
     woken: [Arc<Notify>; JobKind::ALL.len()],
     /// An event was committed that the relay has still to stamp.
     appended: Notify,
+    /// What this process works on.
+    held: held::Held,
+    /// What is heard of other processes' commits.
+    ear: listen::Ear,
     /// Position of the last event of the stream.
     head: watch::Sender<i64>,
     /// What to do when nobody can know what the disk holds (failure-model R6). Never returns in
@@ -108,9 +115,19 @@ struct Shared {
     fatal: Box<dyn Fn(&StoreError) + Send + Sync>,
 }
 
+impl Inner {
+    /// PostgreSQL's connections.
+    fn pool(&self) -> Option<Arc<pool::Pool>> {
+        match &self.backend {
+            Backend::Lite(_) => None,
+            Backend::Pg(pg) => Some(Arc::clone(&pg.pool)),
+        }
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(follower) = self.follower.get() {
+        for follower in self.followers.get().into_iter().flatten() {
             follower.abort();
         }
     }
@@ -152,6 +169,8 @@ impl Store {
             random,
             woken: Default::default(),
             appended: Notify::new(),
+            held: held::Held::default(),
+            ear: listen::Ear::default(),
             head: watch::Sender::new(0),
             fatal,
         });
@@ -166,7 +185,7 @@ impl Store {
         let store = Self(Arc::new(Inner {
             shared,
             backend,
-            follower: std::sync::OnceLock::new(),
+            followers: std::sync::OnceLock::new(),
         }));
         if holding == Holding::Serving {
             store.follow();
@@ -178,6 +197,12 @@ impl Store {
     /// need not wait for its next poll.
     pub fn woken(&self, kind: JobKind) -> Arc<Notify> {
         Arc::clone(&self.0.shared.woken[kind as usize])
+    }
+
+    /// Notified when another process committed something, where that can be heard: a job of any
+    /// kind may be due.
+    pub fn woken_elsewhere(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.shared.ear.elsewhere)
     }
 
     /// The position of the last event of the stream, as a serving process sees it.

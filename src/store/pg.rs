@@ -37,6 +37,8 @@ const SETTINGS: [&str; 2] = [
 
 pub(super) struct Pg {
     pub pool: Arc<Pool>,
+    pub target: Box<Target>,
+    pub tls: Option<MakeRustlsConnect>,
 }
 
 impl Pg {
@@ -46,19 +48,29 @@ impl Pg {
             Tls::VerifyFull { authorities } => Some(verify_full(authorities.as_deref())?),
         };
         let runtime = Handle::current();
+        let (to, by) = (target.clone(), tls.clone());
         let pool = Pool::new(size, move || {
-            runtime
-                .block_on(connect(&target, tls.clone()))
-                .map(Conn::Pg)
+            let made = runtime.block_on(connect(&to, by.clone()));
+            made.map(Conn::Pg).map_err(|refused| {
+                tracing::warn!(cause = refused.words, "cannot connect to PostgreSQL");
+                refused.fault
+            })
         });
-        let trying = Arc::clone(&pool);
-        blocking(move || -> Result<(), StoreError> {
-            trying.back(trying.fresh()?);
-            Ok(())
+        // the first one is made here, where the operator is told why it cannot be had
+        let (to, by) = (target.clone(), tls.clone());
+        let runtime = Handle::current();
+        let first =
+            blocking(move || -> Result<_, StoreError> { Ok(runtime.block_on(connect(&to, by))) });
+        match first.await {
+            Ok(Ok(conn)) => pool.back(Conn::Pg(conn)),
+            Ok(Err(refused)) => return Err(OpenError::Unusable(refused.words)),
+            Err(error) => return Err(OpenError::Unusable(error.to_string())),
+        }
+        Ok(Self {
+            pool,
+            target: Box::new(target),
+            tls,
         })
-        .await
-        .map_err(|error| OpenError::Unusable(error.to_string()))?;
-        Ok(Self { pool })
     }
 
     pub async fn write<T, E>(
@@ -80,34 +92,54 @@ impl Pg {
     }
 }
 
-/// One connection. The driver of its socket runs on the runtime that `Handle::block_on` enters.
-async fn connect(target: &Target, tls: Option<MakeRustlsConnect>) -> Result<PgW, StoreError> {
-    let lost = |error: tokio_postgres::Error| {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "cannot connect to PostgreSQL"
-        );
-        match error.as_db_error() {
+/// Why a connection could not be had.
+struct Refused {
+    fault: StoreError,
+    /// For the operator, with every cause.
+    words: String,
+}
+
+impl From<tokio_postgres::Error> for Refused {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let fault = match error.as_db_error() {
             Some(refusal) => StoreError::Fatal(refusal.message().to_owned()),
             None => StoreError::Lost,
+        };
+        let mut words = format!("cannot connect to PostgreSQL: {error}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(deeper) = cause {
+            let said = deeper.to_string();
+            if !words.ends_with(&said) {
+                words = format!("{words}: {said}");
+            }
+            cause = deeper.source();
         }
-    };
-    let unusable = |error: diesel::ConnectionError| StoreError::Fatal(error.to_string());
-    let inner = match tls {
+        Self { fault, words }
+    }
+}
+
+impl From<diesel::ConnectionError> for Refused {
+    fn from(error: diesel::ConnectionError) -> Self {
+        let words = error.to_string();
+        Self {
+            fault: StoreError::Fatal(words.clone()),
+            words,
+        }
+    }
+}
+
+/// One connection. The driver of its socket runs on the runtime that `Handle::block_on` enters.
+async fn connect(target: &Target, tls: Option<MakeRustlsConnect>) -> Result<PgW, Refused> {
+    let mut inner = match tls {
         None => {
-            let (client, connection) = target.config.connect(NoTls).await.map_err(lost)?;
-            AsyncPgConnection::try_from_client_and_connection(client, connection)
-                .await
-                .map_err(unusable)?
+            let (client, connection) = target.config.connect(NoTls).await?;
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await?
         }
         Some(tls) => {
-            let (client, connection) = target.config.connect(tls).await.map_err(lost)?;
-            AsyncPgConnection::try_from_client_and_connection(client, connection)
-                .await
-                .map_err(unusable)?
+            let (client, connection) = target.config.connect(tls).await?;
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await?
         }
     };
-    let mut inner = inner;
     for statement in SETTINGS {
         // each is refused to some users of some servers, and none is worth refusing to start
         if let Err(error) = inner.batch_execute(statement).await {

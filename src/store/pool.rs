@@ -93,6 +93,14 @@ impl Pool {
         self.lock().push(conn);
     }
 
+    /// Commits. A connection whose COMMIT went unanswered is dropped.
+    pub fn end(&self, mut conn: Conn) -> Result<(), StoreError> {
+        conn.batch_execute("COMMIT")
+            .map_err(|error| super::error::judge(&error))?;
+        self.back(conn);
+        Ok(())
+    }
+
     /// Ends a transaction by undoing it; a connection that cannot even do that is dropped.
     pub fn undo(&self, mut conn: Conn) {
         if conn.batch_execute("ROLLBACK").is_ok() {

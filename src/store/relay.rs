@@ -2,7 +2,8 @@
 //! SQLite it is taken in the transaction of the change, since there is one writer. On PostgreSQL
 //! commits do not come in the order of any number that was drawn before them, so a relay stamps
 //! what is committed, in the order of insertion (of one link's events that is the order of its
-//! row's lock): whoever gets an advisory lock, woken by its own process's commits, else each 200 ms.
+//! row's lock): whoever gets an advisory lock, woken by its own process's commits and by the NOTIFY
+//! of others, else each 200 ms.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,12 +13,16 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::error::judge;
+use super::listen::{EVENTS, listening};
 use super::pool::blocking;
 use super::{Backend, Conn, Inner, Store, StoreError};
 use crate::chaos::{self, Point};
 
 /// How long an event may wait for those who were not woken.
 const FALLBACK: Duration = Duration::from_millis(200);
+/// The same where notifications are heard: then only a process that died between its commit and
+/// its stamp has left anything behind.
+const HEARING: Duration = Duration::from_secs(1);
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7237139)";
 const HEAD: &str = "SELECT position AS it FROM event_head WHERE id = 1";
@@ -57,14 +62,8 @@ impl Store {
             let _permit = permit;
             let mut conn = pool.begun("BEGIN")?;
             match relay(&mut conn, stamps).map_err(|error| judge(&error)) {
-                Ok((head, true)) => match conn.batch_execute("COMMIT") {
-                    // what is not known to be stamped is looked at again next time
-                    Ok(()) => {
-                        pool.back(conn);
-                        Ok(head)
-                    }
-                    Err(error) => Err(judge(&error)),
-                },
+                // what is not known to be stamped is looked at again next time
+                Ok((head, true)) => pool.end(conn).map(|()| head),
                 Ok((head, false)) => {
                     pool.undo(conn);
                     Ok(head)
@@ -83,9 +82,12 @@ impl Store {
     /// Follows the stream for as long as any clone of the store lives.
     pub(super) fn follow(&self) {
         let inner = Arc::downgrade(&self.0);
-        let task = tokio::spawn(following(inner));
+        let mut tasks = vec![tokio::spawn(following(inner.clone())).abort_handle()];
+        if self.is_shared() {
+            tasks.push(tokio::spawn(listening(inner)).abort_handle());
+        }
         // set once, directly after the store was made
-        let _ = self.0.follower.set(task.abort_handle());
+        let _ = self.0.followers.set(tasks);
     }
 }
 
@@ -115,7 +117,7 @@ async fn following(inner: Weak<Inner>) {
         }
         tokio::select! {
             () = shared.appended.notified() => {}
-            () = tokio::time::sleep(FALLBACK) => {}
+            () = tokio::time::sleep(if shared.ear.hears() { HEARING } else { FALLBACK }) => {}
         }
     }
 }
@@ -132,7 +134,8 @@ fn relay(conn: &mut Conn, stamps: bool) -> QueryResult<(i64, bool)> {
     }
     conn.batch_execute(LOCK)?;
     let head: Position = diesel::sql_query(STAMP).get_result(conn)?;
-    diesel::sql_query("SELECT pg_notify('paylink_events', $1)")
+    diesel::sql_query("SELECT pg_notify($1, $2)")
+        .bind::<Text, _>(EVENTS)
         .bind::<Text, _>(head.it.to_string())
         .execute(conn)?;
     chaos::at(Point::RelayStamped);

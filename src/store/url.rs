@@ -30,6 +30,9 @@ pub(super) enum Tls {
     VerifyFull { authorities: Option<PathBuf> },
 }
 
+/// How long a server may leave unconfirmed what it was sent: less than a lease.
+const UNCONFIRMED: std::time::Duration = std::time::Duration::from_secs(20);
+
 impl Place {
     pub fn parse(url: &str) -> Result<Self, OpenError> {
         if let Some(rest) = url.strip_prefix("sqlite:") {
@@ -86,6 +89,10 @@ impl Target {
         config.application_name("paylink");
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(std::time::Duration::from_secs(3));
+        }
+        // a server that vanished says nothing: what was sent and is not confirmed ends the connection
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNCONFIRMED);
         }
         Ok(Self { config, tls })
     }

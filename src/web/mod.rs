@@ -22,7 +22,7 @@ mod refusal;
 mod route;
 mod schema;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -18,5 +18,7 @@ mod qr;
 mod refusing;
 mod rejecting;
 mod repeating;
+mod replicas;
 mod roles;
+mod tls;
 mod watching;

@@ -122,13 +122,13 @@ async fn the_list_goes_on_where_it_stopped(w: &World) {
 }
 
 /// What a stream said: (id, event, data).
-struct Stream {
+pub(super) struct Stream {
     response: reqwest::Response,
     text: String,
 }
 
 impl Stream {
-    async fn of(caller: &Caller, after: Option<&str>) -> Self {
+    pub(super) async fn of(caller: &Caller, after: Option<&str>) -> Self {
         let mut call = caller
             .get("/v1/events/stream")
             .header("accept", "text/event-stream");
@@ -147,7 +147,7 @@ impl Stream {
         }
     }
 
-    async fn next(&mut self) -> (String, String, String) {
+    pub(super) async fn next(&mut self) -> (String, String, String) {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let (block, rest) = (block.to_owned(), rest.to_owned());

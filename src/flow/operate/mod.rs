@@ -110,9 +110,10 @@ pub async fn operate(
     };
     chaos::at(Point::OperateIntended);
     let (worker, asked, first) = (house.clone(), operation.clone(), key.clone());
+    let held = claim.clone();
     // boxed: it may hold a call, a booking and a read
     let work = Box::pin(async move { insist::ask(&worker, claim, asked, first.as_ref()).await });
-    if let Some(Err(refusal)) = house.patiently(work).await {
+    if let Some(Err(refusal)) = house.patiently_under(held, work).await {
         tracing::warn!(operation = %operation.id, error = &refusal as &dyn std::error::Error, "an operation goes on in the background");
     }
     answer(house, id, operation.id, key).await

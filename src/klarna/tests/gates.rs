@@ -1,12 +1,15 @@
 //! Breakers and bucket, on a clock that the test moves.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::SignedDuration;
 
 use super::super::gate::{Breaker, Bucket};
 use super::sample::link;
 use super::stub::{Part, Stub, client, clock, say};
 use crate::clock::Clock;
-use crate::klarna::{Circuit, KlarnaError};
+use crate::klarna::{Circuit, KlarnaError, Limit, Opening};
 
 fn pass(clock: &Clock, seconds: i64) {
     clock.advance(SignedDuration::from_secs(seconds));
@@ -30,7 +33,7 @@ async fn wrong_credentials_hold_back_creates_for_a_minute_and_nothing_else() {
         klarna.create_order(&link(), "t").await,
         Err(KlarnaError::Forbidden(_))
     ));
-    let until = time.now() + SignedDuration::from_secs(60);
+    let until = time.now() + SignedDuration::from_mins(1);
     // a clone shares the breaker
     assert_eq!(
         klarna.clone().create_order(&link(), "t").await,
@@ -82,7 +85,7 @@ fn one_probe_decides_and_a_failed_one_doubles_the_wait() {
         std::time::Duration::from_secs(8),
     );
     let time = clock();
-    let breaker = Breaker::new("test", 1, time.clone());
+    let breaker = Breaker::new("test", 1, time.clone(), Arc::default());
     breaker.enter(false).unwrap().fails(first, longest);
     assert!(breaker.enter(false).is_err());
     pass(&time, 5);
@@ -101,7 +104,7 @@ fn one_probe_decides_and_a_failed_one_doubles_the_wait() {
 #[test]
 fn a_clock_set_back_does_not_lock_the_door() {
     let time = clock();
-    let breaker = Breaker::new("test", 1, time.clone());
+    let breaker = Breaker::new("test", 1, time.clone(), Arc::default());
     let wait = std::time::Duration::from_secs(5);
     breaker.enter(false).unwrap().fails(wait, wait);
     let bucket = Bucket::new(1, time.clone());
@@ -157,4 +160,88 @@ fn a_thousand_seconds_see_no_more_than_the_rate() {
     let free = Bucket::new(0, time);
     assert!((0..1000).all(|_| free.take().is_ok()));
     assert_eq!(free.left(), None);
+}
+
+#[test]
+fn a_breaker_that_turned_turns_another() {
+    let (here, there) = (clock(), clock());
+    // their wall clocks differ: durations are told
+    there.advance(SignedDuration::from_hours(-7));
+    let a = Breaker::new("access", 1, here.clone(), Arc::default());
+    let b = Breaker::new("access", 1, there.clone(), Arc::default());
+    let other = Breaker::new("outage", 1, there.clone(), Arc::default());
+    assert_eq!(a.news(), None);
+    let wait = Duration::from_mins(1);
+    a.enter(false).unwrap().fails(wait, wait);
+    pass(&here, 20);
+    let opened = a.news().unwrap();
+    let left = Duration::from_secs(40);
+    assert_eq!(opened.open, Some(Opening { left, wait }));
+    assert_eq!(a.news(), None, "told once");
+    a.untold("access");
+    assert_eq!(a.news(), Some(opened), "and again where nobody heard it");
+    b.follow(&opened);
+    other.follow(&opened);
+    let until = there.now() + SignedDuration::from_secs(40);
+    assert_eq!(b.enter(false).unwrap_err(), until);
+    assert_eq!(other.circuit(), Circuit::Closed);
+    assert_eq!(b.news(), None, "it saw nothing by itself");
+    pass(&there, 40);
+    b.enter(false).unwrap().works();
+    a.follow(&b.news().unwrap());
+    assert_eq!(a.circuit(), Circuit::Closed);
+    // what was seen here and not told yet is younger than any news
+    a.enter(false).unwrap().fails(wait, wait);
+    a.follow(&crate::klarna::Turned {
+        open: None,
+        ..opened
+    });
+    assert!(a.enter(false).is_err());
+}
+
+#[test]
+fn a_shared_bucket_spends_what_it_was_given() {
+    let time = clock();
+    let bucket = Bucket::new(20, time.clone());
+    assert_eq!(
+        bucket.lacks(1),
+        Some((20, 2)),
+        "a tenth of a second's worth"
+    );
+    bucket.give(Some((0, Duration::from_millis(70))));
+    assert_eq!(bucket.take(), Err(Duration::from_millis(70)));
+    bucket.give(Some((2, Duration::ZERO)));
+    assert_eq!((bucket.lacks(1), bucket.lacks(5)), (None, Some((20, 3))));
+    bucket.take().unwrap();
+    bucket.take().unwrap();
+    assert!(bucket.take().is_err() && bucket.left() == Some(0));
+    // nobody can be asked: the whole limit, by itself
+    bucket.give(None);
+    assert_eq!((0..30).filter(|_| bucket.take().is_ok()).count(), 20);
+    assert_eq!(Bucket::new(0, time).lacks(9), None);
+}
+
+#[tokio::test]
+async fn a_closed_client_calls_nobody() {
+    let stub = Stub::saying(201, "{\"order_id\":\"o\"}").await;
+    let klarna = client(stub.settings(), &clock());
+    klarna.clone().close();
+    let end = klarna.create_order(&link(), "t").await;
+    assert!(matches!(end, Err(KlarnaError::Open { .. })));
+    assert!(stub.requests().is_empty());
+}
+
+#[tokio::test]
+async fn reads_of_the_watch_are_counted() {
+    let stub = Stub::saying(200, "").await;
+    let mut settings = stub.settings();
+    settings.reads_per_second = 10;
+    let klarna = client(settings, &clock());
+    assert_eq!((klarna.may_read(7), klarna.may_read(7)), (7, 3));
+    klarna.share_limits();
+    assert_eq!(klarna.may_read(7), 0);
+    klarna.give(Limit::Reads, Some((5, Duration::ZERO)));
+    assert_eq!(klarna.may_read(7), 5);
+    klarna.unread(4);
+    assert_eq!(klarna.may_read(7), 4);
 }

@@ -158,11 +158,14 @@ async fn a_job_born_leased_is_nobody_elses(f: &Fixture) {
 async fn a_job_is_cancelled_unless_somebody_is_at_it(f: &Fixture) {
     f.promise(job(JobKind::Open, "a", f.later(0))).await;
     let now = f.clock.now();
-    assert!(f.read(move |tx| tx.is_due(ALL, now)).await);
+    f.promise(job(JobKind::Watch, "later", f.later(9))).await;
+    assert_eq!(f.read(move |tx| tx.due_kinds(ALL, now)).await, [JobKind::Open]);
+    assert!(f.read(move |tx| tx.due_kinds(&[JobKind::Watch], now)).await.is_empty());
+    assert!(f.write(|tx| tx.cancel(JobKind::Watch, "later")).await);
     let claim = f.claims("one").await.remove(0);
     assert!(f.read(|tx| tx.in_flight(JobKind::Open, "a")).await);
     assert!(!f.write(|tx| tx.cancel(JobKind::Open, "a")).await);
-    assert!(!f.read(move |tx| tx.is_due(ALL, now)).await);
+    assert!(f.read(move |tx| tx.due_kinds(ALL, now)).await.is_empty());
     f.write(move |tx| tx.release(&claim)).await;
     assert!(!f.read(|tx| tx.in_flight(JobKind::Open, "a")).await);
     assert!(f.write(|tx| tx.cancel(JobKind::Open, "a")).await);

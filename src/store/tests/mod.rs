@@ -6,7 +6,10 @@
 #![allow(clippy::redundant_closure_for_method_calls)]
 
 mod both;
+mod gates;
+mod held;
 mod jobs;
+mod listening;
 mod lists;
 mod lite;
 mod plans;

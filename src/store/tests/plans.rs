@@ -130,12 +130,12 @@ fn do_everything(tx: &mut Tx, link: &Link, delivery: &Delivery) -> Res<()> {
     tx.skip_queued(link.id)?;
     tx.enqueue(&job)?;
     tx.hasten(JobKind::Watch, &job.subject, now)?;
-    let claim = tx.claim(&lease, now, 5, JobKind::ALL)?.remove(0);
+    let claim = tx.claim(&lease, now, 5, &[JobKind::Watch])?.remove(0);
     tx.confirm(&claim)?;
     let attempt = tx.begin_attempt(&claim, delivery.id, now)?;
     tx.finish_attempt(attempt, "sent", "", now)?;
     tx.renew(&lease)?;
-    tx.is_due(JobKind::ALL, now)?;
+    tx.due_kinds(JobKind::ALL, now)?;
     tx.in_flight(JobKind::Watch, &job.subject)?;
     tx.cancel(JobKind::Watch, "another")?;
     tx.free_foreign(&lease)?;

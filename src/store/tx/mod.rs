@@ -5,6 +5,7 @@ pub(super) mod alerts;
 pub(super) mod attempts;
 pub(super) mod deliveries;
 pub(super) mod events;
+pub(super) mod gates;
 pub(super) mod idempotency;
 pub(super) mod jobs;
 pub(super) mod keys;

@@ -107,6 +107,7 @@ impl Home {
             },
             runtime: tokio::runtime::Handle::current(),
             tasks: TaskTracker::new(),
+            closing: tokio_util::sync::CancellationToken::new(),
             lease,
         });
         let web = WebSettings {

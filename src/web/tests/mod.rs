@@ -3,7 +3,7 @@ mod ask;
 mod answers;
 mod document;
 mod doors;
-mod house;
+pub(crate) mod house;
 mod reading;
 mod service;
 mod stream;

@@ -33,6 +33,7 @@ pub struct WorldPlan {
     postgres: Option<String>,
     no_sinks: bool,
     idle: bool,
+    no_worker: bool,
 }
 
 impl WorldPlan {
@@ -48,6 +49,12 @@ impl WorldPlan {
     /// Neither mail nor SMS is configured.
     pub fn without_channels(mut self) -> Self {
         self.no_sinks = true;
+        self
+    }
+
+    /// The service leaves the work to other processes.
+    pub fn without_worker(mut self) -> Self {
+        self.no_worker = true;
         self
     }
 
@@ -146,8 +153,13 @@ impl WorldPlan {
         for (name, value) in &self.settings {
             set(name, value);
         }
+        let serves: &[&str] = if self.no_worker {
+            &["serve", "--no-worker"]
+        } else {
+            &["serve"]
+        };
         let serve = (!self.idle).then(|| {
-            let mut serve = Process::start(&["serve"], &env, &dir);
+            let mut serve = Process::start(serves, &env, &dir);
             assert_eq!(serve.listening(), base);
             serve
         });
@@ -316,6 +328,29 @@ impl World {
     /// Runs another command of the program on this world's settings.
     pub fn runs(&self, args: &[&str]) -> Ended {
         run(args, &self.env, &self.dir)
+    }
+
+    /// Another process on the same settings; one that serves listens elsewhere. It is ended by its
+    /// own handle.
+    pub fn beside(&self, args: &[&str]) -> (Process, String) {
+        let listen = format!("127.0.0.1:{}", free_port());
+        let mut env = self.env.clone();
+        env.retain(|(name, _)| name != "PAYLINK_LISTEN" && name != "PAYLINK_PUBLIC_URL");
+        env.push(("PAYLINK_LISTEN".into(), listen.clone()));
+        env.push(("PAYLINK_PUBLIC_URL".into(), self.base.clone()));
+        let mut process = Process::start(args, &env, &self.dir);
+        if args.first() == Some(&"serve") {
+            process.listening();
+        }
+        (process, format!("http://{listen}"))
+    }
+
+    /// The same person at another process.
+    pub fn at(&self, base: &str, who: Caller) -> Caller {
+        Caller {
+            base: base.to_owned(),
+            ..who
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

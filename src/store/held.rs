@@ -1,0 +1,151 @@
+//! Work under a lease, as this process has it in hand (failure-model R2). A heartbeat renews the
+//! leases in the database; work whose lease did not come back, or may have run out while nobody
+//! could be asked, is cancelled: it must not touch the world beside its successor. The database's
+//! fence would keep it from writing, but not from sending.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Claim, JobKind, Store, StoreError};
+
+/// A lease is counted as run out this much before its end: looked for once a second, by a clock
+/// that may run slower than the database's.
+const MARGIN: Duration = Duration::from_secs(3);
+/// How long a lease lasts on PostgreSQL; the statements in `claim` say the same.
+const LEASE: Duration = Duration::from_mins(1);
+/// A job that was just done is missing from the answer of a renewal, too. Its commit is told within
+/// this time.
+const TELLING: Duration = Duration::from_millis(100);
+
+type Key = (String, i64);
+
+struct Hold {
+    claim: Claim,
+    lost: CancellationToken,
+    /// By the monotonic clock; never on SQLite.
+    until: Option<Duration>,
+}
+
+/// What this process works on.
+#[derive(Default)]
+pub(super) struct Held(Mutex<HashMap<Key, Hold>>);
+
+impl Held {
+    fn all(&self) -> MutexGuard<'_, HashMap<Key, Hold>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The claim was ended by ourselves, in a transaction that is durable.
+    pub fn ended(&self, key: &Key) {
+        self.all().remove(key);
+    }
+
+    fn lose(&self, keys: &[Key], why: &'static str) {
+        let mut all = self.all();
+        for key in keys {
+            if let Some(hold) = all.remove(key) {
+                tracing::warn!(job = key.0, attempt = key.1, "work was stopped: {why}");
+                metrics::counter!("paylink_leases_lost_total").increment(1);
+                hold.lost.cancel();
+            }
+        }
+    }
+}
+
+/// Lets go of a claim however its work ends.
+struct Letting<'a>(&'a Held, Key);
+
+impl Drop for Letting<'_> {
+    fn drop(&mut self) {
+        self.0.ended(&self.1);
+    }
+}
+
+impl Store {
+    /// Does `work` under a claim. `None`: its lease was lost meanwhile, and the work was dropped
+    /// where it stood; a successor judges by what it had written down.
+    pub async fn under<T>(&self, claim: &Claim, work: impl Future<Output = T>) -> Option<T> {
+        let held = &self.0.shared.held;
+        let key = claim.fence();
+        let lost = CancellationToken::new();
+        let taken_up = Hold {
+            claim: claim.clone(),
+            lost: lost.clone(),
+            until: self.is_shared().then(|| claim.since + LEASE),
+        };
+        if let Entry::Vacant(place) = held.all().entry(key.clone()) {
+            place.insert(taken_up);
+        }
+        let _letting = Letting(held, key);
+        lost.run_until_cancelled(work).await
+    }
+
+    /// The heartbeat: renews all leases of this process and stops the work whose lease did not come
+    /// back. Answers how much that was.
+    pub async fn renew_leases(&self) -> Result<usize, StoreError> {
+        let shared = &self.0.shared;
+        // what is taken up from here on is not asked about: its claim may be younger than the answer
+        let before: Vec<Key> = shared.held.all().keys().cloned().collect();
+        let begun = shared.clock.monotonic();
+        let lease = shared.lease.clone();
+        let ours = self.write(move |tx| tx.renew(&lease)).await?;
+        let mut gone = before;
+        {
+            let mut all = shared.held.all();
+            for key in &ours {
+                if let Some(hold) = all.get_mut(key) {
+                    hold.until = hold.until.map(|until| until.max(begun + LEASE));
+                }
+            }
+            gone.retain(|key| !ours.contains(key) && all.contains_key(key));
+        }
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        tokio::time::sleep(TELLING).await;
+        gone.retain(|key| shared.held.all().contains_key(key));
+        shared.held.lose(&gone, "its lease is another's");
+        Ok(gone.len())
+    }
+
+    /// Stops the work whose lease may have run out since it was last renewed, by the monotonic
+    /// clock: the database could not be asked. Answers how much that was.
+    pub fn let_lapse(&self) -> usize {
+        let shared = &self.0.shared;
+        let now = shared.clock.monotonic() + MARGIN;
+        let over: Vec<Key> = shared
+            .held
+            .all()
+            .iter()
+            .filter(|(_, hold)| hold.until.is_some_and(|until| until <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
+        shared
+            .held
+            .lose(&over, "its lease could not be renewed in time");
+        over.len()
+    }
+
+    /// Stops all work, at the end of a process. Jobs *open* are given back, to be taken up at once:
+    /// a second pair harms nobody. The others keep their lease: only its end says that nothing of
+    /// theirs is under way any more.
+    pub async fn give_up(&self) {
+        let (mut keys, mut open) = (Vec::new(), Vec::new());
+        for (key, hold) in self.0.shared.held.all().iter() {
+            keys.push(key.clone());
+            if hold.claim.job.kind == JobKind::Open {
+                open.push(hold.claim.clone());
+            }
+        }
+        self.0.shared.held.lose(&keys, "the process ends");
+        for claim in open {
+            if let Err(error) = self.write(move |tx| tx.release(&claim)).await {
+                tracing::warn!(%error, "a job could not be given back; its lease ends by itself");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Several processes on one PostgreSQL: two that only serve and, later, one that works.
+
+use serde_json::json;
+
+use super::harness::world::id;
+use super::harness::{Story, World, WorldPlan, email, eventually, sale, told};
+use super::watching::Stream;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_on_postgres() {
+    let Some(plan) = WorldPlan::new().without_worker().on_postgres() else {
+        eprintln!("skipped: PAYLINK_TEST_POSTGRES names no server");
+        return;
+    };
+    let story: Story = |world| Box::pin(two_serve_and_one_works(world));
+    told(plan, vec![("two_serve_and_one_works", story)]).await;
+}
+
+async fn two_serve_and_one_works(w: &World) {
+    let (b, at_b) = w.beside(&["serve", "--no-worker"]);
+    let agent_at_a = w.agent();
+    let agent_at_b = w.at(&at_b, w.agent());
+
+    // what A commits B tells, on its stream and when it is asked
+    let mut stream = Stream::of(&w.at(&at_b, w.integrator()), None).await;
+    let to = email();
+    let mut sold = sale();
+    sold["send"] = json!([{"channel": "email", "to": to}]);
+    let link = agent_at_a.creates(&sold).await;
+    assert_eq!(link["status"], "open");
+    loop {
+        let (_, event, data) = stream.next().await;
+        if event == "link.payable" && data.contains(id(&link)) {
+            break;
+        }
+    }
+    assert_eq!(agent_at_b.link(id(&link)).await["status"], "open");
+    drop(stream);
+
+    // a process that only serves sends nothing; one that works takes up what A promised
+    let delivery = &link["deliveries"][0];
+    assert_eq!(delivery["status"], "queued");
+    let again = agent_at_b.link(id(&link)).await;
+    assert_eq!(again["deliveries"][0]["status"], "queued", "{again:#}");
+    assert!(w.mail.to(&to).is_empty());
+    let (worker, _) = w.beside(&["worker"]);
+    let sent = agent_at_b.until_delivery(id(&link), id(delivery), "sent", 20);
+    sent.await;
+    assert_eq!(w.mail.to(&to).len(), 1);
+
+    // a circuit that A opened is open at B
+    w.klarna.breaks("create_order", "status:401", 1).await;
+    let refused = agent_at_a.sends(&sale()).await;
+    refused.problem(503, "klarna_unavailable");
+    let open = "paylink_klarna_circuit_open{circuit=\"access\"} 1";
+    let stranger = w.at(&at_b, w.stranger());
+    eventually("B hears of the open circuit", async || {
+        let metrics = stranger.get("/metrics").await.expect(200).text();
+        metrics.contains(open).then_some(())
+    })
+    .await;
+    let calls = w.klarna.calls_of("create_order", "").await.len();
+    let waiting = agent_at_b.sends(&sale()).await.expect(202).json();
+    assert_eq!(waiting["status"], "creating");
+    assert_eq!(w.klarna.calls_of("create_order", "").await.len(), calls);
+
+    let limit = std::time::Duration::from_secs(25);
+    for process in [worker, b] {
+        let ended = process.terminate(limit);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+}
