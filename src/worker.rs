@@ -77,8 +77,9 @@ pub fn start(house: House, jobs: bool) -> Worker {
     let stop = CancellationToken::new();
     let (doubting, doubt) = watch::channel(Duration::ZERO);
     let mut beats = vec![house.runtime.spawn(tick(house.clone(), doubting))];
+    // SQLite's leases have no end; the beat frees what nobody works on any more there, too
+    beats.push(house.runtime.spawn(heartbeat(house.clone())));
     if house.store.is_shared() {
-        beats.push(house.runtime.spawn(heartbeat(house.clone())));
         beats.push(house.runtime.spawn(share_gates(house.clone())));
     }
     let mut loops = Vec::new();

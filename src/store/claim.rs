@@ -270,6 +270,25 @@ impl Tx<'_> {
         Ok(held.into_iter().map(|it| (it.id, it.attempt)).collect())
     }
 
+    /// Gives back jobs by key and attempt, undone; they are due as they were. Answers how many of
+    /// them were still this process's.
+    pub fn free(&mut self, lease: &Lease, keys: &[(String, i64)]) -> Result<usize, StoreError> {
+        let update = "UPDATE job SET owner = NULL, lease_until = NULL, again_at = NULL, \
+                      ready_at = CASE WHEN again_at < due_at THEN again_at ELSE due_at END \
+                      WHERE id = $1 AND owner = $2 AND attempt = $3";
+        let mut freed = 0;
+        for (id, attempt) in keys {
+            freed += self.sql(|conn| {
+                diesel::sql_query(update)
+                    .bind::<Text, _>(id)
+                    .bind::<Text, _>(&lease.owner)
+                    .bind::<BigInt, _>(*attempt)
+                    .execute(conn)
+            })?;
+        }
+        Ok(freed)
+    }
+
     /// Gives a claim back undone; it is due as it was. `false`: it was no longer ours.
     pub fn release(&mut self, claim: &Claim) -> Result<bool, StoreError> {
         self.leave(

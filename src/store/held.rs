@@ -3,8 +3,8 @@
 //! could be asked, is cancelled: it must not touch the world beside its successor. The database's
 //! fence would keep it from writing, but not from sending.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,11 +32,15 @@ struct Hold {
 
 /// What this process works on.
 #[derive(Default)]
-pub(super) struct Held(Mutex<HashMap<Key, Hold>>);
+pub(super) struct Held {
+    at_work: Mutex<HashMap<Key, Hold>>,
+    /// What the last heartbeat found to be ours, with nobody at work on it.
+    idle: Mutex<HashSet<Key>>,
+}
 
 impl Held {
     fn all(&self) -> MutexGuard<'_, HashMap<Key, Hold>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The claim was ended by ourselves, in a transaction that is durable.
@@ -103,6 +107,7 @@ impl Store {
             }
             gone.retain(|key| !ours.contains(key) && all.contains_key(key));
         }
+        self.free_idle(ours).await?;
         if gone.is_empty() {
             return Ok(0);
         }
@@ -110,6 +115,40 @@ impl Store {
         gone.retain(|key| shared.held.all().contains_key(key));
         shared.held.lose(&gone, "its lease is another's");
         Ok(gone.len())
+    }
+
+    /// Frees what is leased to this process while nobody here works on it: its work ended, and the
+    /// end could not be written down because the database was away. Renewed, it would stay ours for
+    /// ever. A claim that is on its way from the statement to its work is idle at one heartbeat, not
+    /// at two.
+    async fn free_idle(&self, ours: Vec<Key>) -> Result<(), StoreError> {
+        let shared = &self.0.shared;
+        let idle: HashSet<Key> = {
+            let all = shared.held.all();
+            ours.into_iter()
+                .filter(|key| !all.contains_key(key))
+                .collect()
+        };
+        let stuck: Vec<Key> = {
+            let mut before = shared
+                .held
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let stuck = idle.intersection(&before).cloned().collect();
+            *before = idle;
+            stuck
+        };
+        if stuck.is_empty() {
+            return Ok(());
+        }
+        let lease = shared.lease.clone();
+        let freed = self.write(move |tx| tx.free(&lease, &stuck)).await?;
+        tracing::warn!(
+            jobs = freed,
+            "freed jobs whose end could not be written down"
+        );
+        Ok(())
     }
 
     /// Stops the work whose lease may have run out since it was last renewed, by the monotonic

@@ -49,6 +49,16 @@ async fn work_that_ended_its_own_claim_goes_on(f: &Fixture) {
     assert_eq!(work.await, Some("tidied up"));
 }
 
+async fn what_ended_without_being_written_down_is_free_at_the_second_heartbeat(f: &Fixture) {
+    let claim = f.holds(JobKind::Deliver, "a").await;
+    f.store.under(&claim, async {}).await;
+    for still_ours in [true, false] {
+        assert_eq!(f.store.renew_leases().await, Ok(0));
+        let claim = claim.clone();
+        assert_eq!(f.write(move |tx| tx.confirm(&claim)).await, still_ours);
+    }
+}
+
 async fn a_lease_that_may_have_run_out_ends_its_work(f: &Fixture) {
     let claim = f.holds(JobKind::Deliver, "a").await;
     let work = f.store.under(&claim, pending::<()>());
