@@ -19,10 +19,10 @@ async fn replicas_on_postgres() {
 async fn two_serve_and_one_works(w: &World) {
     let (b, at_b) = w.beside(&["serve", "--no-worker"]);
     let agent_at_a = w.agent();
-    let agent_at_b = w.at(&at_b, w.agent());
+    let agent_at_b = World::at(&at_b, w.agent());
 
     // what A commits B tells, on its stream and when it is asked
-    let mut stream = Stream::of(&w.at(&at_b, w.integrator()), None).await;
+    let mut stream = Stream::of(&World::at(&at_b, w.integrator()), None).await;
     let to = email();
     let mut sold = sale();
     sold["send"] = json!([{"channel": "email", "to": to}]);
@@ -53,7 +53,7 @@ async fn two_serve_and_one_works(w: &World) {
     let refused = agent_at_a.sends(&sale()).await;
     refused.problem(503, "klarna_unavailable");
     let open = "paylink_klarna_circuit_open{circuit=\"access\"} 1";
-    let stranger = w.at(&at_b, w.stranger());
+    let stranger = World::at(&at_b, w.stranger());
     eventually("B hears of the open circuit", async || {
         let metrics = stranger.get("/metrics").await.expect(200).text();
         metrics.contains(open).then_some(())

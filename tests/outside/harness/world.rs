@@ -346,7 +346,7 @@ impl World {
     }
 
     /// The same person at another process.
-    pub fn at(&self, base: &str, who: Caller) -> Caller {
+    pub fn at(base: &str, who: Caller) -> Caller {
         Caller {
             base: base.to_owned(),
             ..who
