@@ -17,7 +17,8 @@ const POISON: i64 = 5;
 /// PostgreSQL's clock in our unit, in words of SQL. (`clock_timestamp`, not `now`: a transaction
 /// may have waited.)
 pub(super) const DATABASE_NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
-const LEASE_END: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 60000000";
+pub(super) const LEASE_END: &str =
+    "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 60000000";
 /// SQLite: no end; a job of another boot id is free at start.
 const NO_END: &str = "NULL";
 
@@ -59,6 +60,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Whether another panic parks it.
+    pub fn is_last_try(&self) -> bool {
+        self.tries + 1 >= POISON
+    }
+
     /// The job's primary key.
     pub fn key(&self) -> String {
         Job::key(self.job.kind, &self.job.subject)
@@ -79,17 +85,21 @@ struct Least {
     at: Option<i64>,
 }
 
+/// While this ledger is a copy that does not know yet what happened since, nobody claims anything.
+const NOT_A_COPY: &str = "NOT EXISTS (SELECT 1 FROM recovery WHERE recovery.id = 1)";
+
 /// What may be claimed at `$1`, this process's now. Whose lease has run out only the database's
 /// clock says; both bounds are there for the index.
 pub(super) fn ready(shared: bool) -> String {
-    if shared {
+    let due = if shared {
         format!(
             "ready_at <= GREATEST($1, {DATABASE_NOW}) \
              AND ready_at <= CASE WHEN owner IS NULL THEN $1 ELSE {DATABASE_NOW} END"
         )
     } else {
         "ready_at <= $1".into()
-    }
+    };
+    format!("{due} AND {NOT_A_COPY}")
 }
 
 pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
@@ -269,7 +279,7 @@ impl Tx<'_> {
     ) -> Result<bool, StoreError> {
         let due = micros(due_at);
         let earlier = format!("CASE WHEN again_at < {due} THEN again_at ELSE {due} END");
-        let set = if poison && claim.tries + 1 >= POISON {
+        let set = if poison && claim.is_last_try() {
             format!("due_at = {earlier}, ready_at = NULL, parked = TRUE, tries = tries + 1")
         } else {
             let tries = if poison { "tries + 1" } else { "0" };

@@ -4,6 +4,7 @@
 pub(super) mod alerts;
 pub(super) mod attempts;
 pub(super) mod deliveries;
+pub(super) mod drifts;
 pub(super) mod events;
 pub(super) mod idempotency;
 pub(super) mod jobs;
@@ -13,4 +14,6 @@ pub(super) mod lists;
 pub(super) mod lookups;
 pub(super) mod operations;
 pub(super) mod outbox;
+pub(super) mod parked;
+pub(super) mod recovery;
 pub(super) mod tokens;
