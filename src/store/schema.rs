@@ -238,4 +238,4 @@ diesel::table! {
 
 diesel::joinable!(token -> link (link));
 diesel::joinable!(lookup -> link (link));
-diesel::allow_tables_to_appear_in_same_query!(link, token, lookup, delivery);
+diesel::allow_tables_to_appear_in_same_query!(link, token, lookup, delivery, attempt);

@@ -38,6 +38,27 @@ stories!(
 );
 
 stories!(
+    rescued_under_its_name,
+    WorldPlan::new().with("SMS_HTTP_IDEMPOTENT", "1"),
+    [
+        a_text_that_may_have_left_goes_again_under_its_name,
+        what_may_have_left_is_not_called_skipped,
+    ]
+);
+
+stories!(
+    rescued_to_a_person,
+    WorldPlan::new(),
+    [a_text_that_may_have_left_is_a_persons]
+);
+
+stories!(
+    parked,
+    WorldPlan::new(),
+    [parked_jobs_are_asked_for_beside_the_service]
+);
+
+stories!(
     restored_while_klarna_is_away,
     WorldPlan::new(),
     [a_recovery_outlives_a_crash_and_waits_for_klarna]
@@ -335,4 +356,83 @@ async fn a_recovery_outlives_a_crash_and_waits_for_klarna(w: &World) {
     let delivery = id(&mailed["deliveries"][0]).to_owned();
     who.until_delivery(id(&mailed), &delivery, "sent", 5).await;
     assert_eq!(who.link(id(&link)).await["status"], "open");
+}
+
+/// A text whose gateway says nothing, until the service is killed.
+async fn texted_into_silence(w: &World, replies: &[Reply]) -> (Value, String, String) {
+    let (who, to, mut texted) = (w.agent(), phone(), sale());
+    w.sms.replies(&to, replies);
+    sent(&mut texted, "sms", &to);
+    let link = who.creates(&texted).await;
+    eventually("it has left", async || {
+        (w.sms.to(&to).len() == 1).then_some(())
+    })
+    .await;
+    let delivery = id(&link["deliveries"][0]).to_owned();
+    (link, delivery, to)
+}
+
+async fn a_text_that_may_have_left_goes_again_under_its_name(w: &World) {
+    let (link, delivery, to) = texted_into_silence(w, &[Reply::Silence]).await;
+    w.crashes();
+    w.comes_back();
+    w.agent()
+        .until_delivery(id(&link), &delivery, "sent", 10)
+        .await;
+    let texts = w.sms.to(&to);
+    assert_eq!(texts.len(), 2);
+    assert_eq!(texts[0].body["id"], texts[1].body["id"]);
+    assert_eq!(texts[0].body, texts[1].body, "one message, said twice");
+}
+
+/// The first may have arrived: that the second was refused, or the link closed, does not change it.
+async fn what_may_have_left_is_not_called_skipped(w: &World) {
+    let who = w.agent();
+    let (link, delivery, to) =
+        texted_into_silence(w, &[Reply::Status(500), Reply::Status(400)]).await;
+    let now = who
+        .until_delivery(id(&link), &delivery, "unknown", 30)
+        .await;
+    assert_eq!((w.sms.to(&to).len(), &now["attempts"]), (2, &json!(2)));
+    let (link, delivery, to) =
+        texted_into_silence(w, &[Reply::Status(500), Reply::Status(500)]).await;
+    who.disables(id(&link)).await.expect(200);
+    let now = who
+        .until_delivery(id(&link), &delivery, "unknown", 30)
+        .await;
+    assert_eq!(now["reason"]["code"], "unknown_outcome", "{now:#}");
+    assert_eq!(w.sms.to(&to).len(), 1);
+}
+
+async fn a_text_that_may_have_left_is_a_persons(w: &World) {
+    let (link, delivery, to) = texted_into_silence(w, &[Reply::Silence]).await;
+    w.crashes();
+    w.comes_back();
+    let now = w
+        .agent()
+        .until_delivery(id(&link), &delivery, "unknown", 10)
+        .await;
+    assert_eq!(now["reason"]["code"], "unknown_outcome");
+    assert_eq!(w.sms.to(&to).len(), 1, "never again by itself");
+}
+
+async fn parked_jobs_are_asked_for_beside_the_service(w: &World) {
+    w.agent().creates(&sale()).await;
+    for (args, code) in [
+        (vec!["jobs"], 0),
+        (vec!["jobs", "--json"], 0),
+        (vec!["jobs", "retry", "--all"], 0),
+        (vec!["jobs", "retry", "watch:lnk_0"], 1),
+        (vec!["jobs", "retry"], 2),
+        (vec!["jobs", "mend"], 2),
+    ] {
+        let ended = w.runs(&args);
+        assert_eq!(ended.code, Some(code), "{args:?} {}", ended.stderr);
+        assert_eq!(ended.stdout, "", "{args:?}");
+    }
+    let metrics = w.stranger().get("/metrics").await.expect(200).text();
+    assert!(
+        metrics.lines().any(|line| line == "paylink_jobs_parked 0"),
+        "{metrics}"
+    );
 }
