@@ -3,9 +3,9 @@
 //! (`flow::recover`).
 
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection;
@@ -190,6 +190,9 @@ impl Partial {
             Err(TryLockError::WouldBlock) => return Err(BackupError::Busy(to.to_owned())),
             Err(TryLockError::Error(error)) => return Err(wrong(error)),
         }
+        // what was left there may have been another's, readable to others
+        file.set_permissions(Permissions::from_mode(0o600))
+            .map_err(wrong)?;
         // an older journal beside it would be rolled back into it
         drop(std::fs::remove_file(journal(&name)));
         // SQLite copies into a file that is empty

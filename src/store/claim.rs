@@ -109,18 +109,26 @@ pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
         .collect();
     let words = words.join(", ");
     let ready = ready(shared);
+    // Klarna's limit makes links queue for their pages: the oldest link first, however often it was
+    // tried; its id says its age. (Of other kinds there may be very many that are not due.)
+    let (ready, order) = match (kinds == [JobKind::Open], shared) {
+        (false, _) => (ready, "ready_at"),
+        (true, true) => (ready, "id"),
+        // the key's own order, without a sort
+        (true, false) => (format!("{ready} AND id >= 'open:' AND id < 'open;'"), "id"),
+    };
     if shared {
         // MATERIALIZED: the planner may otherwise run the sub-select twice and claim twice
         format!(
             "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND kind IN ({words}) \
-             ORDER BY ready_at LIMIT {limit} FOR UPDATE SKIP LOCKED) \
+             ORDER BY {order} LIMIT {limit} FOR UPDATE SKIP LOCKED) \
              UPDATE job SET owner = $2, attempt = job.attempt + 1, lease_until = {LEASE_END}, ready_at = {LEASE_END} \
              FROM picked WHERE job.id = picked.id RETURNING {COLUMNS}"
         )
     } else {
         format!(
             "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND kind IN ({words}) \
-             ORDER BY ready_at LIMIT {limit}) \
+             ORDER BY {order} LIMIT {limit}) \
              UPDATE job SET owner = $2, attempt = attempt + 1, ready_at = {NO_END} \
              WHERE id IN (SELECT id FROM picked) RETURNING {}",
             COLUMNS.replace("job.", "")
@@ -183,7 +191,11 @@ impl Tx<'_> {
                 .bind::<Text, _>(&lease.owner)
                 .load(conn)
         })?;
-        rows.sort_by_key(|row| row.due_at);
+        if kinds == [JobKind::Open] {
+            rows.sort_by(|a, b| a.id.cmp(&b.id));
+        } else {
+            rows.sort_by_key(|row| row.due_at);
+        }
         let claimed_at = self.shared.clock.now();
         rows.iter()
             .map(|row| {

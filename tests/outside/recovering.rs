@@ -272,6 +272,12 @@ async fn a_copy_learns_what_happened_since(w: &World) {
         (&json!("failed"), &Value::Null)
     );
     assert_eq!(w.klarna.sessions_for(&waiting["reference"]).await.len(), 1);
+    // who uses it all the same is told of
+    w.klarna.buyer(&waiting, "pay").await;
+    eventually("a person is told", async || {
+        w.stderr().contains("unknown_page").then_some(())
+    })
+    .await;
     // what was made after the copy is not known here, and says so
     who.get(&format!("/v1/links/{}", id(&lost)))
         .await
