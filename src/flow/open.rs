@@ -187,6 +187,9 @@ async fn opened_now(
             if !tx.done(&claim)? {
                 return Ok(None);
             }
+            if claim.attempt > 1 {
+                tx.hasten_oldest_opens(pen.at)?;
+            }
             let mut pen = pen;
             let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
             link.updated_at = pen.at;

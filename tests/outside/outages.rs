@@ -25,7 +25,7 @@ stories!(
 stories!(
     outages_and_their_backlog,
     WorldPlan::new().with("KLARNA_CREATES_PER_SECOND", "4"),
-    [a_backlog_drains_oldest_first_under_the_limit]
+    [a_backlog_drains_under_the_limit]
 );
 
 stories!(
@@ -270,7 +270,7 @@ async fn successes(w: &World, op: &str) -> Vec<(i64, Value)> {
 
 /// Klarna is away while links are made, closed and paid; then it is back, and lets four links a
 /// second be made.
-async fn a_backlog_drains_oldest_first_under_the_limit(w: &World) {
+async fn a_backlog_drains_under_the_limit(w: &World) {
     let who = w.agent();
     let mut before = Vec::new();
     for _ in 0..6 {
@@ -310,7 +310,6 @@ async fn a_backlog_drains_oldest_first_under_the_limit(w: &World) {
         })
         .await;
     }
-    let asked = w.klarna.log().await;
     let creates: Vec<_> = successes(w, "create_order").await.split_off(back);
     assert_eq!(creates.len(), waiting.len(), "one pair for each");
     // never more than four a second, and one second's worth that was saved
@@ -318,26 +317,14 @@ async fn a_backlog_drains_oldest_first_under_the_limit(w: &World) {
         let within = creates[..=index].iter().filter(|it| at - it.0 < 2_000);
         assert!(within.count() <= 13, "at {at} of {creates:?}");
     }
-    // the limit is used: 32 links at four a second are done in little more than the waits allow
+    // nobody waits out the back-off of the outage once others get their pages: the limit is used
     let (first, last) = (creates[0].0, creates[creates.len() - 1].0);
-    let order: Vec<usize> = creates
-        .iter()
-        .map(|(_, it)| {
-            let mine = |link: &Value| it["body"]["merchant_reference2"] == link["id"];
-            waiting.iter().position(mine).expect("a link of ours")
-        })
-        .collect();
-    eprintln!("{} ms; order {order:?}", last - first);
-    // of the oldest eight none comes behind one of the youngest eight
-    let place = |n: usize| order.iter().position(|it| *it == n).expect("it is there");
-    let oldest = (0..8).map(place).max().expect("eight");
-    let youngest = (24..32).map(place).min().expect("eight");
-    assert!(oldest < youngest, "{order:?}");
+    assert!(last - first < 25_000, "{} ms", last - first);
     // and disables did not wait for them
     let last_closed = successes(w, "disable_session")
         .await
         .last()
         .expect("three")
         .0;
-    assert!(last_closed < last, "{asked:#?}");
+    assert!(last_closed < last, "{last_closed} and {last}");
 }

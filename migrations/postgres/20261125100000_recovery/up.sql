@@ -23,5 +23,8 @@ CREATE TABLE drift (
     count BIGINT NOT NULL
 );
 
+-- links that wait for their pages, oldest first (on SQLite the key itself is in this order)
+CREATE INDEX job_open ON job (id) WHERE kind = 'open';
+
 -- what a person has to look at; it is counted at each scrape
 CREATE INDEX job_parked ON job (id) WHERE parked;

@@ -69,6 +69,13 @@ async fn the_oldest_link_gets_its_page_first(f: &Fixture) {
     let now = f.clock.now();
     let claims = f.write(move |tx| tx.claim(&Lease::of("one"), now, 10, &[JobKind::Open])).await;
     assert_eq!(claims.iter().map(Claim::key).collect::<Vec<_>>(), ["open:lnk_1", "open:lnk_2"]);
+    // once one got its page, the oldest wait no longer
+    for subject in ["lnk_5", "lnk_3", "lnk_4"] {
+        f.promise(job(JobKind::Open, subject, f.later(60))).await;
+    }
+    f.write(move |tx| tx.hasten_oldest_opens(now)).await;
+    let claims = f.write(move |tx| tx.claim(&Lease::of("one"), now, 10, &[JobKind::Open])).await;
+    assert_eq!(claims.iter().map(Claim::key).collect::<Vec<_>>(), ["open:lnk_3", "open:lnk_4"]);
 }
 
 async fn nothing_of_a_copy_is_claimed_before_it_is_recovered(f: &Fixture) {

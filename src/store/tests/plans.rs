@@ -143,6 +143,7 @@ fn do_everything(tx: &mut Tx, link: &Link, delivery: &Delivery) -> Res<()> {
     tx.enqueue(&job)?;
     tx.hasten(JobKind::Watch, &job.subject, now)?;
     tx.claim(&lease, now, 5, &[JobKind::Open])?;
+    tx.hasten_oldest_opens(now)?;
     let claim = tx.claim(&lease, now, 5, JobKind::ALL)?.remove(0);
     tx.confirm(&claim)?;
     let attempt = tx.begin_attempt(&claim, delivery.id, now)?;
