@@ -248,7 +248,7 @@ async fn links(
     let Some(last) = links.last().map(|link| (link.created_at, link.id)) else {
         return Ok(false);
     };
-    let (spent, mut left): (Vec<_>, Vec<_>) = links.into_iter().partition(|link| is_captured(link));
+    let (spent, mut left): (Vec<_>, Vec<_>) = links.into_iter().partition(is_captured);
     reread_later(house, spent, tally).await?;
     let pace = match house.settings.mode {
         Mode::Live => LIVE_PACE,

@@ -59,8 +59,10 @@ async fn read(house: &House, pair: &Pair) -> Result<Theirs, Refusal> {
         Err(KlarnaError::NotFound(_)) => None,
         Err(error) => return Err(observe::unavailable(&error)),
     };
-    let paid = observe::payment_of(house, pair).await?;
-    Ok(Theirs { session, paid })
+    Ok(Theirs {
+        session,
+        paid: observe::payment_of(house, pair).await?,
+    })
 }
 
 /// What Klarna says, where that is not what we say.
