@@ -88,6 +88,8 @@ pub fn start(house: House, jobs: bool) -> Worker {
         let keep = housekeeping(house.clone(), stop.clone());
         loops.push(house.runtime.spawn(look));
         loops.push(house.runtime.spawn(keep));
+        let recovering = recovery(house.clone(), stop.clone());
+        loops.push(house.runtime.spawn(recovering));
         for kind in KINDS {
             let serving = serve(house.clone(), *kind, stop.clone(), doubt.clone());
             loops.push(house.runtime.spawn(serving));
@@ -293,13 +295,16 @@ async fn work(house: &House, claim: Claim) {
         .now()
         .saturating_add(wait)
         .unwrap_or(jiff::Timestamp::MAX);
-    if let Err(error) = house
+    let put_back = claim.clone();
+    match house
         .store
-        .write(move |tx| tx.again(&claim, due, poison))
+        .write(move |tx| tx.again(&put_back, due, poison))
         .await
     {
+        Ok(true) if poison && claim.is_last_try() => flow::parked(house, &claim).await,
+        Ok(_) => {}
         // its lease ends, or this process does: either way it comes again
-        tracing::warn!(%error, job = kind, "a job could not be put back");
+        Err(error) => tracing::warn!(%error, job = kind, "a job could not be put back"),
     }
 }
 
@@ -361,6 +366,28 @@ async fn share_gates(house: House) {
         tokio::select! {
             () = house.klarna.turned() => {}
             () = tokio::time::sleep(TICK) => {}
+        }
+    }
+}
+
+/// How often it is looked whether somebody said that this ledger is a copy.
+const A_COPY: Duration = Duration::from_secs(5);
+
+/// A ledger that is a copy learns what happened since; until then nothing can be claimed.
+async fn recovery(house: House, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            done = flow::recover(&house) => if let Err(refusal) = done {
+                tracing::warn!(
+                    error = &refusal as &dyn std::error::Error,
+                    "the recovery of a copy is not done yet"
+                );
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(A_COPY) => {}
         }
     }
 }

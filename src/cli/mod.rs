@@ -1,13 +1,16 @@
 //! The command line: parse the subcommand, build, run, report. Exit codes: 0 done, 1 it failed,
 //! 2 wrong usage or wrong configuration. Errors go to stderr, one line each, saying what to do.
 
+mod backup;
 mod check;
 mod demo;
+mod jobs;
 mod keys;
 mod log;
 mod migrate;
 mod out;
 mod reconcile;
+mod restored;
 mod rooms;
 mod serve;
 mod simulate;
@@ -121,11 +124,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Compare a day's completed links with Klarna's Order Management and report what differs; exit
-    /// 1 if anything does
+    /// Compare a day's links with Klarna and report what differs; exit 1 if anything does
     #[command(
-        after_help = "Works beside a running service. What Klarna shows and the ledger lacks is \
-        written down; the event reconcile.drift and an alert say that something differed."
+        after_help = "Works beside a running service. Links that were paid on that day are compared \
+        with Order Management, entry by entry; links that were made on it and are not paid with \
+        their page and their order. What Klarna shows and the ledger lacks is written down, and a page \
+        that can be paid though its link is closed is closed again; the event reconcile.drift, a \
+        metric and an alert say that something differed."
     )]
     Reconcile {
         /// The day, UTC, such as 2026-11-23 [default: yesterday]
@@ -134,6 +139,61 @@ enum Command {
         /// One JSON object per line
         #[arg(long)]
         json: bool,
+    },
+    /// Copy the SQLite database into a new file, also while it is served
+    #[command(
+        after_help = "The copy is one consistent file, readable to its owner alone, checked and durable \
+        when the command ends; a file that is there already is never written over.\n\
+        The key file (<database file>.key, or PAYLINK_SECRET) is not in it: without the key nobody reads \
+        personal data in the copy, and nobody who has the copy alone does. Keep a copy of the key \
+        elsewhere.\n\
+        To restore: stop the service, put the copy where DATABASE_URL points, without any old -wal or -shm \
+        file beside it, and its key file with it, and start paylink serve. The copy knows that it is one: \
+        before any job runs, messages that had not left read `unknown`, and all links that could be paid \
+        are read at Klarna."
+    )]
+    Backup {
+        /// The file to make
+        file: PathBuf,
+        /// The result as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say that this database was restored from a copy that paylink backup did not make
+    #[command(
+        after_help = "Run it after restoring a dump, a base backup or a copied file, before anything serves \
+        it. (A copy of paylink backup says so by itself.) It marks the database; whoever serves it next \
+        finds out first what happened after the copy was made: messages that had not left read \
+        `unknown` and are not sent again, links without a page fail, and all links that could be paid are \
+        read at Klarna before any job runs.\nOn a database that was not restored it does the same, which \
+        stops messages that are just leaving: do not run it without need."
+    )]
+    Restored,
+    /// List the jobs that are parked because they panicked five times in a row
+    #[command(
+        after_help = "Works beside a running service. A parked job is not tried again until it is sent \
+        on: paylink jobs retry ID, or --all. The log says why it panicked; an alert told of it.",
+        args_conflicts_with_subcommands = true
+    )]
+    Jobs {
+        #[command(subcommand)]
+        command: Option<JobsCommand>,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum JobsCommand {
+    /// Send parked jobs on: they are tried again at once, five times
+    Retry {
+        /// The job's id, as the list shows it
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
     },
 }
 
@@ -304,6 +364,9 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Keys(command) => keys::keys(command).await,
         Command::Check { session, json } => check::check(session, json).await,
         Command::Reconcile { day, json } => reconcile::reconcile(day, json).await,
+        Command::Backup { file, json } => backup::backup(&file, json).await,
+        Command::Restored => restored::restored().await,
+        Command::Jobs { command, json } => jobs::jobs(command, json).await,
     }
 }
 
@@ -323,5 +386,11 @@ mod tests {
                 .is_err()
         );
         assert!(Cli::try_parse_from(["paylink", "demo", "--json"]).is_err());
+        let jobs = |args: &[&str]| {
+            Cli::try_parse_from(["paylink", "jobs"].iter().chain(args).copied()).is_ok()
+        };
+        assert!(jobs(&[]) && jobs(&["--json"]) && jobs(&["retry", "--all"]));
+        assert!(jobs(&["retry", "watch:lnk_0"]));
+        assert!(!jobs(&["retry"]) && !jobs(&["retry", "watch:lnk_0", "--all"]));
     }
 }

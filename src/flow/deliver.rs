@@ -32,11 +32,87 @@ const MAIL_QR: qr::Look = qr::Look {
 /// An older claim is confirmed in the database directly before the first byte.
 const FRESH: SignedDuration = SignedDuration::from_secs(2);
 
+/// After this time a text message of unknown outcome stays so, for a person (failure-model R4).
+const PERSONS: SignedDuration = SignedDuration::from_mins(30);
+
 /// What the transaction before the first byte decided.
 enum Decision {
     /// Nothing is to be sent; the job is done or waits.
     Nothing,
-    Send(Box<Link>, Box<Delivery>, AttemptId),
+    Send(Box<Sending>),
+}
+
+/// One attempt, as it is committed before its first byte.
+struct Sending {
+    link: Link,
+    delivery: Delivery,
+    attempt: AttemptId,
+    /// Of the attempts before this one.
+    doubt: Option<Doubt>,
+}
+
+/// Attempts of which nobody can tell whether the message left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Doubt {
+    /// When the first of them began.
+    since: Timestamp,
+    times: usize,
+}
+
+impl Doubt {
+    fn of(tx: &mut Tx, id: DeliveryId) -> Result<Option<Self>, Refusal> {
+        let begun = tx.doubtful_attempts(id)?;
+        Ok(begun.first().map(|since| Self {
+            since: *since,
+            times: begun.len(),
+        }))
+    }
+
+    /// With one more that began at `now`.
+    fn more(before: Option<Self>, now: Timestamp) -> Self {
+        before.map_or(
+            Self {
+                since: now,
+                times: 1,
+            },
+            |it| Self {
+                times: it.times + 1,
+                ..it
+            },
+        )
+    }
+}
+
+/// Where the other side promises that the same name twice is one message: a gateway's idempotency
+/// window, or the operator's word for mail. Else a message of unknown outcome is not sent again.
+#[derive(Clone, Copy, Debug)]
+struct Repeats {
+    mail: MailUnknown,
+    sms: Option<SignedDuration>,
+}
+
+impl Repeats {
+    fn of(house: &House) -> Self {
+        let window = house
+            .sms
+            .as_ref()
+            .and_then(|gateway| gateway.abilities().idempotency_window);
+        Self {
+            mail: house.settings.mail_unknown,
+            sms: window.and_then(|it| SignedDuration::try_from(it).ok()),
+        }
+    }
+
+    /// Whether a message in doubt may be sent at `due`. A mail once more, with the same Message-ID; a
+    /// text under the same id for as long as the gateway knows it, and within 30 minutes.
+    fn allow(self, channel: Channel, doubt: Doubt, due: Timestamp) -> bool {
+        match channel {
+            Channel::Email => self.mail == MailUnknown::ResendOnce && doubt.times < 2,
+            Channel::Sms => self
+                .sms
+                .is_some_and(|window| due < after(doubt.since, window.min(PERSONS))),
+        }
+    }
 }
 
 /// Sends the message of a claimed job.
@@ -53,11 +129,12 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
     } else {
         None
     };
-    let Decision::Send(link, delivery, attempt) = decide(house, &claim, id).await? else {
+    let Decision::Send(sending) = decide(house, &claim, id).await? else {
         return Ok(());
     };
     chaos::at(Point::DeliverBegun);
-    let outcome = match words(house, &link, &delivery) {
+    let (link, delivery) = (&sending.link, &sending.delivery);
+    let outcome = match words(house, link, delivery) {
         Ok(message) => {
             if !still_ours(house, &claim).await? {
                 // whoever holds the job now finds our attempt without result and judges by it
@@ -65,7 +142,7 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
             }
             match hasty {
                 Some(outcome) => outcome,
-                None => send(house, &link, &delivery, message).await,
+                None => send(house, link, delivery, message).await,
             }
         }
         Err(detail) => Outcome::Refused(Reason {
@@ -74,7 +151,7 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
         }),
     };
     chaos::at(Point::DeliverLeft);
-    write_down(house, claim, *link, *delivery, attempt, outcome).await?;
+    write_down(house, claim, *sending, outcome).await?;
     chaos::at(Point::DeliverWritten);
     Ok(())
 }
@@ -99,7 +176,7 @@ async fn at_once(house: &House, id: DeliveryId) -> Result<Option<Outcome>, Refus
 
 async fn decide(house: &House, claim: &Claim, id: DeliveryId) -> Result<Decision, Refusal> {
     let (claim, pen) = (claim.clone(), house.pen());
-    let mail_unknown = house.settings.mail_unknown;
+    let repeats = Repeats::of(house);
     house
         .store
         .write(move |tx| {
@@ -119,17 +196,12 @@ async fn decide(house: &House, claim: &Claim, id: DeliveryId) -> Result<Decision
             }
             let mut link = tx.touch(delivery.link)?.ok_or(Refusal::NotFound)?;
             link.updated_at = now;
+            let doubt = Doubt::of(tx, id)?;
             let left = tx.open_attempts(id)?;
-            if !left.is_empty() && !may_repeat(&delivery, mail_unknown) {
-                close(tx, &left, now)?;
-                delivery.status = DeliveryStatus::Unknown;
-                delivery.reason = Some(Reason {
-                    code: ReasonCode::UnknownOutcome,
-                    detail: "the program stopped while the message was leaving".into(),
-                });
-                tx.save_delivery(&delivery)?;
-                pen.tell(tx, &mut link, EventKind::DeliveryUnknown, Some(&delivery))?;
-                tx.save(&link)?;
+            close(tx, &left, now)?;
+            // also a repeat that was promised: it may be late, and the promise over
+            if doubt.is_some_and(|it| !repeats.allow(delivery.to.channel(), it, now)) {
+                give_up(tx, &mut link, &mut delivery, NOBODY_KNOWS, &mut pen)?;
                 tx.done(&claim)?;
                 return Ok(Decision::Nothing);
             }
@@ -140,13 +212,14 @@ async fn decide(house: &House, claim: &Claim, id: DeliveryId) -> Result<Decision
                 }
                 Status::Open if link.payable(now) => {}
                 _ => {
-                    skip(tx, &mut link, &mut delivery, &mut pen)?;
+                    if doubt.is_some() {
+                        give_up(tx, &mut link, &mut delivery, CLOSED_IN_DOUBT, &mut pen)?;
+                    } else {
+                        skip(tx, &mut link, &mut delivery, &mut pen)?;
+                    }
                     tx.done(&claim)?;
                     return Ok(Decision::Nothing);
                 }
-            }
-            if !left.is_empty() {
-                close(tx, &left, now)?;
             }
             delivery.status = DeliveryStatus::Sending;
             delivery.attempts += 1;
@@ -162,7 +235,12 @@ async fn decide(house: &House, claim: &Claim, id: DeliveryId) -> Result<Decision
                 tx.begin_attempt(&claim, id, now)?
             };
             chaos::at(Point::DeliverDecided);
-            Ok::<_, Refusal>(Decision::Send(Box::new(link), Box::new(delivery), attempt))
+            Ok::<_, Refusal>(Decision::Send(Box::new(Sending {
+                link,
+                delivery,
+                attempt,
+                doubt,
+            })))
         })
         .await
 }
@@ -175,12 +253,32 @@ fn close(tx: &mut Tx, left: &[Attempt], now: Timestamp) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// An attempt without result may be followed by another only for a mail, once, where the operator
-/// chose so; the Message-ID is the same, so the buyer's side can tell that it is one mail.
-fn may_repeat(delivery: &Delivery, policy: MailUnknown) -> bool {
-    delivery.to.channel() == Channel::Email
-        && policy == MailUnknown::ResendOnce
-        && delivery.attempts < 2
+const NOBODY_KNOWS: &str =
+    "the program stopped, or an answer was lost, while the message was leaving";
+const CLOSED_IN_DOUBT: &str =
+    "the link was closed before anybody knew whether the message had left";
+
+/// It may have left or not: for a person.
+fn give_up(
+    tx: &mut Tx,
+    link: &mut Link,
+    delivery: &mut Delivery,
+    why: &str,
+    pen: &mut super::pen::Pen,
+) -> Result<(), Refusal> {
+    delivery.status = DeliveryStatus::Unknown;
+    delivery.next_attempt_at = None;
+    delivery.reason = Some(unknown(why));
+    tx.save_delivery(delivery)?;
+    pen.tell(tx, link, EventKind::DeliveryUnknown, Some(delivery))?;
+    Ok(tx.save(link)?)
+}
+
+fn unknown(detail: impl Into<String>) -> Reason {
+    Reason {
+        code: ReasonCode::UnknownOutcome,
+        detail: detail.into(),
+    }
 }
 
 fn skip(
@@ -277,15 +375,20 @@ enum Next {
 async fn write_down(
     house: &House,
     claim: Claim,
-    link: Link,
-    mut delivery: Delivery,
-    attempt: AttemptId,
+    sending: Sending,
     outcome: Outcome,
 ) -> Result<(), Refusal> {
+    let Sending {
+        link,
+        mut delivery,
+        attempt,
+        doubt,
+    } = sending;
     let pen = house.pen();
+    let in_doubt = doubt.is_some() || matches!(outcome, Outcome::Unknown { .. });
     let word = outcome.word();
     let detail = outcome.detail().to_owned();
-    let next = judge(house, &link, &mut delivery, outcome);
+    let next = judge(house, &link, &mut delivery, doubt, outcome);
     tracing::info!(
         link = %link.id, delivery = %delivery.id, to = %delivery.to.masked(),
         status = delivery.status.as_str(), detail, "a delivery was tried"
@@ -297,10 +400,16 @@ async fn write_down(
             let (mut pen, mut delivery, mut next) = (pen, delivery.clone(), next);
             // closed while the message was refused for now: there will be no other try
             if matches!(next, Next::Again(_)) && is_closed(tx, delivery.link)? {
-                delivery.status = DeliveryStatus::Skipped;
                 delivery.next_attempt_at = None;
-                delivery.reason = Some(closed_first());
-                next = Next::Over(EventKind::DeliverySkipped);
+                next = if in_doubt {
+                    delivery.status = DeliveryStatus::Unknown;
+                    delivery.reason = Some(unknown(CLOSED_IN_DOUBT));
+                    Next::Over(EventKind::DeliveryUnknown)
+                } else {
+                    delivery.status = DeliveryStatus::Skipped;
+                    delivery.reason = Some(closed_first());
+                    Next::Over(EventKind::DeliverySkipped)
+                };
             }
             let mine = match &next {
                 Next::Over(_) => tx.done(&claim)?,
@@ -322,8 +431,16 @@ async fn write_down(
         .await
 }
 
-fn judge(house: &House, link: &Link, delivery: &mut Delivery, outcome: Outcome) -> Next {
+fn judge(
+    house: &House,
+    link: &Link,
+    delivery: &mut Delivery,
+    doubt: Option<Doubt>,
+    outcome: Outcome,
+) -> Next {
     let now = house.clock.now();
+    let channel = delivery.to.channel();
+    let may = |doubt, due| Repeats::of(house).allow(channel, doubt, due);
     delivery.reason = None;
     match outcome {
         Outcome::Sent {
@@ -339,59 +456,60 @@ fn judge(house: &House, link: &Link, delivery: &mut Delivery, outcome: Outcome) 
             delivery.segments = segments;
             Next::Over(EventKind::DeliverySent)
         }
-        Outcome::Refused(reason) => {
-            delivery.status = DeliveryStatus::Failed;
-            delivery.reason = Some(reason);
-            Next::Over(EventKind::DeliveryFailed)
-        }
+        Outcome::Refused(reason) => ended(delivery, doubt, reason),
         Outcome::Later {
             reason,
             connection,
             wait,
         } => {
             let due = after(now, back_off(house, delivery, connection, wait));
-            if link.expires_at().is_some_and(|end| due >= end) {
-                delivery.status = DeliveryStatus::Failed;
-                delivery.reason = Some(Reason {
+            if link.expires_at().is_some_and(|end| due >= end)
+                || doubt.is_some_and(|it| !may(it, due))
+            {
+                let reason = Reason {
                     code: ReasonCode::Expired,
-                    detail: reason.detail,
-                });
-                return Next::Over(EventKind::DeliveryFailed);
+                    ..reason
+                };
+                return ended(delivery, doubt, reason);
             }
-            delivery.status = DeliveryStatus::Queued;
-            delivery.reason = Some(reason);
-            delivery.next_attempt_at = Some(due);
-            Next::Again(due)
+            again(delivery, reason, due)
         }
         Outcome::Unknown { detail } => {
-            delivery.reason = Some(Reason {
-                code: ReasonCode::UnknownOutcome,
-                detail,
-            });
-            if let Some(due) = repeat_under_same_key(house, delivery, now) {
-                delivery.status = DeliveryStatus::Queued;
-                delivery.next_attempt_at = Some(due);
-                return Next::Again(due);
+            let wait = match channel {
+                Channel::Email => SignedDuration::from_secs(60),
+                Channel::Sms => nth_wait(SMS_WAITS, i64::from(delivery.attempts)),
+            };
+            let due = after(now, wait);
+            if may(Doubt::more(doubt, now), due) {
+                return again(delivery, unknown(detail), due);
             }
+            delivery.reason = Some(unknown(detail));
             delivery.status = DeliveryStatus::Unknown;
             Next::Over(EventKind::DeliveryUnknown)
         }
     }
 }
 
-/// A message of unknown outcome is repeated by itself only where the other side promises that the
-/// same name twice is one message: a gateway's idempotency window, or the operator's word for mail.
-fn repeat_under_same_key(house: &House, delivery: &Delivery, now: Timestamp) -> Option<Timestamp> {
-    match delivery.to.channel() {
-        Channel::Email => may_repeat(delivery, house.settings.mail_unknown)
-            .then(|| after(now, SignedDuration::from_secs(60))),
-        Channel::Sms => {
-            let window = house.sms.as_ref()?.abilities().idempotency_window?;
-            let window = SignedDuration::try_from(window).ok()?;
-            let due = after(now, nth_wait(SMS_WAITS, i64::from(delivery.attempts)));
-            (due < after(delivery.created_at, window)).then_some(due)
-        }
+fn again(delivery: &mut Delivery, reason: Reason, due: Timestamp) -> Next {
+    delivery.status = DeliveryStatus::Queued;
+    delivery.reason = Some(reason);
+    delivery.next_attempt_at = Some(due);
+    Next::Again(due)
+}
+
+/// It did not leave by this attempt. Where an earlier one may have sent it, that is still so.
+fn ended(delivery: &mut Delivery, doubt: Option<Doubt>, reason: Reason) -> Next {
+    if doubt.is_some() {
+        delivery.status = DeliveryStatus::Unknown;
+        delivery.reason = Some(unknown(format!(
+            "an earlier attempt may have sent it; the last one did not: {}",
+            reason.detail
+        )));
+        return Next::Over(EventKind::DeliveryUnknown);
     }
+    delivery.status = DeliveryStatus::Failed;
+    delivery.reason = Some(reason);
+    Next::Over(EventKind::DeliveryFailed)
 }
 
 fn back_off(
@@ -428,6 +546,37 @@ fn wait(channel: Channel, tries: i64, connection: bool, asked: Option<Duration>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_have_left_is_sent_again_only_under_a_promise() {
+        let start: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+        let at = |seconds| after(start, SignedDuration::from_secs(seconds));
+        let doubt = |times| Doubt {
+            since: start,
+            times,
+        };
+        let repeats = |mail, sms: Option<i64>| Repeats {
+            mail,
+            sms: sms.map(SignedDuration::from_secs),
+        };
+        let none = repeats(MailUnknown::Ask, None);
+        assert!(!none.allow(Channel::Email, doubt(1), at(1)));
+        assert!(!none.allow(Channel::Sms, doubt(1), at(1)));
+        let once = repeats(MailUnknown::ResendOnce, None);
+        assert!(once.allow(Channel::Email, doubt(1), at(9_000)));
+        assert!(!once.allow(Channel::Email, doubt(2), at(1)));
+        assert!(!once.allow(Channel::Sms, doubt(1), at(1)));
+        let day = repeats(MailUnknown::Ask, Some(86_400));
+        assert!(day.allow(Channel::Sms, doubt(7), at(1_799)));
+        assert!(!day.allow(Channel::Sms, doubt(1), at(1_800)), "a person's");
+        let minute = repeats(MailUnknown::Ask, Some(60));
+        assert!(minute.allow(Channel::Sms, doubt(1), at(59)));
+        assert!(!minute.allow(Channel::Sms, doubt(1), at(60)));
+        let first = Doubt::more(None, at(5));
+        assert_eq!((first.since, first.times), (at(5), 1));
+        let second = Doubt::more(Some(first), at(9));
+        assert_eq!((second.since, second.times), (at(5), 2));
+    }
 
     #[test]
     fn a_gateway_may_ask_for_a_longer_wait_of_up_to_five_minutes() {

@@ -76,7 +76,17 @@ pub async fn hint(house: &House, token: &str, hint: Hint, named: &Named) -> Resu
     let now = house.clock.now();
     let kind = match (link.stage.status(), hint) {
         (Status::Completed, Hint::Push | Hint::Notification) => JobKind::Settle,
-        (Status::Completed, Hint::Status) | (Status::Creating | Status::Failed, _) => return Ok(()),
+        (Status::Completed, Hint::Status) | (Status::Creating, _) => return Ok(()),
+        // nobody was shown a page of a link that failed, except where this ledger was restored from a
+        // copy that is older than the page
+        (Status::Failed, _) => {
+            let words = format!(
+                "somebody uses a page of {} that is not known here: look in Klarna's portal for an order with this id as merchant_reference2",
+                link.id
+            );
+            house.alert("unknown_page", &words, Some(link.id)).await;
+            return Ok(());
+        }
         _ => JobKind::Watch,
     };
     let due_at = link

@@ -181,7 +181,7 @@ pub(super) fn unavailable(error: &KlarnaError) -> Refusal {
 pub(super) type Alarm = Option<(&'static str, String)>;
 
 /// Writes what a session's read said.
-async fn take(house: &House, id: LinkId, news: SessionNews) -> Result<Learned, Refusal> {
+pub(super) async fn take(house: &House, id: LinkId, news: SessionNews) -> Result<Learned, Refusal> {
     chaos::at(Point::ObserveRead);
     let pen = house.pen();
     let (learned, alarm) = house

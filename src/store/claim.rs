@@ -24,7 +24,8 @@ pub(super) const DATABASE_NOW: &str = "(extract(epoch FROM clock_timestamp()) * 
 /// The same as of the statement's begin: what does not change within a statement can be looked up
 /// in an index.
 const STATEMENT_NOW: &str = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint";
-const LEASE_END: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 60000000";
+pub(super) const LEASE_END: &str =
+    "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 60000000";
 /// SQLite: no end; a job of another boot id is free at start.
 const NO_END: &str = "NULL";
 
@@ -68,6 +69,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Whether another panic parks it.
+    pub fn is_last_try(&self) -> bool {
+        self.tries + 1 >= POISON
+    }
+
     /// The job's primary key.
     pub fn key(&self) -> String {
         Job::key(self.job.kind, &self.job.subject)
@@ -102,17 +108,21 @@ struct Least {
     at: Option<i64>,
 }
 
+/// While this ledger is a copy that does not know yet what happened since, nobody claims anything.
+const NOT_A_COPY: &str = "NOT EXISTS (SELECT 1 FROM recovery WHERE recovery.id = 1)";
+
 /// What may be claimed at `$1`, this process's now; where that is NULL, at the database's. Whose
 /// lease has run out only the database's clock says; both bounds are there for the index.
 pub(super) fn ready(shared: bool) -> String {
-    if shared {
+    let due = if shared {
         format!(
             "ready_at <= GREATEST($1, {STATEMENT_NOW}) \
              AND ready_at <= CASE WHEN owner IS NULL THEN COALESCE($1, {STATEMENT_NOW}) ELSE {STATEMENT_NOW} END"
         )
     } else {
         "ready_at <= $1".into()
-    }
+    };
+    format!("{due} AND {NOT_A_COPY}")
 }
 
 pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
@@ -122,18 +132,26 @@ pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
         .collect();
     let words = words.join(", ");
     let ready = ready(shared);
+    // Klarna's limit makes links queue for their pages: the oldest link first, however often it was
+    // tried; its id says its age. (Of other kinds there may be very many that are not due.)
+    let (ready, order) = match (kinds == [JobKind::Open], shared) {
+        (false, _) => (ready, "ready_at"),
+        (true, true) => (ready, "id"),
+        // the key's own order, without a sort
+        (true, false) => (format!("{ready} AND id >= 'open:' AND id < 'open;'"), "id"),
+    };
     if shared {
         // MATERIALIZED: the planner may otherwise run the sub-select twice and claim twice
         format!(
             "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND kind IN ({words}) \
-             ORDER BY ready_at LIMIT {limit} FOR UPDATE SKIP LOCKED) \
+             ORDER BY {order} LIMIT {limit} FOR UPDATE SKIP LOCKED) \
              UPDATE job SET owner = $2, attempt = job.attempt + 1, lease_until = {LEASE_END}, ready_at = {LEASE_END} \
              FROM picked WHERE job.id = picked.id RETURNING {COLUMNS}"
         )
     } else {
         format!(
             "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND kind IN ({words}) \
-             ORDER BY ready_at LIMIT {limit}) \
+             ORDER BY {order} LIMIT {limit}) \
              UPDATE job SET owner = $2, attempt = attempt + 1, ready_at = {NO_END} \
              WHERE id IN (SELECT id FROM picked) RETURNING {}",
             COLUMNS.replace("job.", "")
@@ -215,7 +233,11 @@ impl Tx<'_> {
                 .bind::<Text, _>(&lease.owner)
                 .load(conn)
         })?;
-        rows.sort_by_key(|row| row.due_at);
+        if kinds == [JobKind::Open] {
+            rows.sort_by(|a, b| a.id.cmp(&b.id));
+        } else {
+            rows.sort_by_key(|row| row.due_at);
+        }
         rows.iter()
             .map(|row| {
                 Ok(Claim {
@@ -331,7 +353,7 @@ impl Tx<'_> {
     ) -> Result<bool, StoreError> {
         let due = micros(due_at);
         let earlier = format!("CASE WHEN again_at < {due} THEN again_at ELSE {due} END");
-        let set = if poison && claim.tries + 1 >= POISON {
+        let set = if poison && claim.is_last_try() {
             format!("due_at = {earlier}, ready_at = NULL, parked = TRUE, tries = tries + 1")
         } else {
             let tries = if poison { "tries + 1" } else { "0" };

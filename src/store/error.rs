@@ -143,6 +143,10 @@ constraints! {
     AuditHead = "audit_head" ["id"] key,
     /// An operation of this id.
     Operation = "operation" ["id"] key,
+    /// The row that says that this ledger is a copy.
+    Recovery = "recovery" ["id"] key,
+    /// The count of one kind of difference from Klarna.
+    Drift = "drift" ["what"] key,
     /// A search term of a link.
     Lookup = "lookup" ["hash", "created_at", "link"] key,
     /// What stands before Klarna, by its name.

@@ -4,6 +4,7 @@
 //! of the event stream live inside. Knows nothing of HTTP, of Klarna or of what a verb is for.
 
 mod audit;
+mod backup;
 mod claim;
 mod door;
 mod error;
@@ -34,6 +35,7 @@ use crate::random::Random;
 use crate::secret::Vault;
 
 pub use audit::AuditRow;
+pub use backup::{Backup, BackupError};
 pub use claim::{Claim, Lease};
 pub use door::Tx;
 pub use error::{Constraint, OpenError, StoreError};
@@ -47,6 +49,8 @@ pub use tx::events::EventFilter;
 pub use tx::gates::{Granted, Turn};
 pub use tx::idempotency::Kept;
 pub use tx::lists::{Cursor, Filter, Listed};
+pub use tx::parked::Parked;
+pub use tx::recovery::{Recovery, Step};
 
 /// Either database; Diesel's queries are written once against both.
 #[derive(diesel::MultiConnection)]

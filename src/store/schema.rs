@@ -217,7 +217,25 @@ diesel::table! {
         created_at -> BigInt,
     }
 }
+diesel::table! {
+    recovery (id) {
+        id -> BigInt,
+        marked_at -> BigInt,
+        step -> Text,
+        cursor_at -> Nullable<BigInt>,
+        cursor_id -> Nullable<Text>,
+        silent_since -> Nullable<BigInt>,
+        owner -> Nullable<Text>,
+        lease_until -> Nullable<BigInt>,
+    }
+}
+diesel::table! {
+    drift (what) {
+        what -> Text,
+        count -> BigInt,
+    }
+}
 
 diesel::joinable!(token -> link (link));
 diesel::joinable!(lookup -> link (link));
-diesel::allow_tables_to_appear_in_same_query!(link, token, lookup, delivery);
+diesel::allow_tables_to_appear_in_same_query!(link, token, lookup, delivery, attempt);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::State;
+use crate::store::StoreError;
 
 /// A probe that hangs is a failed one.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,8 +30,9 @@ pub struct Readiness {
     ready: bool,
     /// `ok`, `not_migrated`, `failed`.
     database: &'static str,
-    /// `ok`, `late` (work is due and nobody does it), `failed`, or `absent` where this process has no
-    /// worker.
+    /// `ok`, `late` (work is due and nobody does it), `recovering` (the database is a copy and is brought
+    /// up to now, at most 15 minutes beyond Klarna's last answer), `failed`, or `absent` where this
+    /// process has no worker.
     worker: &'static str,
     /// Whether the process is on its way down.
     stopping: bool,
@@ -49,11 +51,10 @@ pub async fn ready(state: web::Data<State>) -> HttpResponse {
         Ok(Err(_)) | Err(_) => "failed",
     };
     let worker = if state.settings.worker {
-        // a path to the method has one lifetime only, and the store wants it for any
-        #[allow(clippy::redundant_closure_for_method_calls)]
-        let next = tokio::time::timeout(PATIENCE, store.read(|tx| tx.next_due())).await;
-        match next {
-            Ok(Ok(due)) if is_kept_up(due, state.house.clock.now()) => "ok",
+        let seen = store.read(|tx| Ok::<_, StoreError>((tx.next_due()?, tx.recovery()?)));
+        match tokio::time::timeout(PATIENCE, seen).await {
+            Ok(Ok((_, Some(_)))) => "recovering",
+            Ok(Ok((due, None))) if is_kept_up(due, state.house.clock.now()) => "ok",
             Ok(Ok(_)) => "late",
             Ok(Err(_)) | Err(_) => "failed",
         }
@@ -83,10 +84,30 @@ fn is_kept_up(due: Option<Timestamp>, now: Timestamp) -> bool {
     due.is_none_or(|due| now.duration_since(due) < LATE)
 }
 
+/// What the database counts: commands write it that have no metrics of their own, and replicas share
+/// it. Where the database does not answer, the last figures stand.
+async fn count(state: &State) {
+    let read = state
+        .house
+        .store
+        .read(|tx| Ok::<_, StoreError>((tx.count_parked()?, tx.drifts()?)));
+    let Ok(Ok((parked, drifts))) = tokio::time::timeout(PATIENCE, read).await else {
+        return;
+    };
+    // far below where an f64 loses a one
+    #[allow(clippy::cast_precision_loss)]
+    metrics::gauge!("paylink_jobs_parked").set(parked as f64);
+    for (what, number) in drifts {
+        metrics::counter!("paylink_reconcile_drift_total", "what" => what)
+            .absolute(number.unsigned_abs());
+    }
+}
+
 /// Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
     responses((status = 200, description = "Metrics.", body = String, content_type = "text/plain")))]
 pub async fn metrics(state: web::Data<State>) -> HttpResponse {
+    count(&state).await;
     let text = state.metrics.as_ref().map(|it| {
         // nobody else does it, as the exporter's own listener is not used
         it.run_upkeep();

@@ -15,6 +15,7 @@ mod operating;
 mod outages;
 mod paying;
 mod qr;
+mod recovering;
 mod refusing;
 mod rejecting;
 mod repeating;

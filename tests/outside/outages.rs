@@ -23,6 +23,12 @@ stories!(
 );
 
 stories!(
+    outages_and_their_backlog,
+    WorldPlan::new().with("KLARNA_CREATES_PER_SECOND", "4"),
+    [a_backlog_drains_under_the_limit]
+);
+
+stories!(
     outages_credentials,
     WorldPlan::new(),
     [wrong_credentials_open_the_breaker]
@@ -248,4 +254,77 @@ async fn wrong_credentials_open_the_breaker(w: &World) {
         calls,
         "an open breaker lets nothing through"
     );
+}
+
+/// When an operation succeeded at Klarna, in milliseconds, with what it was about.
+async fn successes(w: &World, op: &str) -> Vec<(i64, Value)> {
+    let log = w.klarna.log().await;
+    log.into_iter()
+        .filter(|it| it["op"] == op && it["status"].as_u64().is_some_and(|it| it < 300))
+        .map(|it| {
+            let at: jiff::Timestamp = it["at"].as_str().expect("a time").parse().expect("a time");
+            (at.as_millisecond(), it)
+        })
+        .collect()
+}
+
+/// Klarna is away while links are made, closed and paid; then it is back, and lets four links a
+/// second be made.
+async fn a_backlog_drains_under_the_limit(w: &World) {
+    let who = w.agent();
+    let mut before = Vec::new();
+    for _ in 0..6 {
+        before.push(who.sends(&sale()).await.json());
+    }
+    for link in &mut before {
+        *link = who.until(id(link), "open").await;
+    }
+    w.klarna.breaks("*", "status:503", 0).await;
+    let mut waiting = Vec::new();
+    for _ in 0..32 {
+        waiting.push(who.sends(&sale()).await.expect(202).json());
+    }
+    let (closed, paid) = before.split_at(3);
+    for link in closed {
+        let answer = who.disables(id(link)).await.expect(202).json();
+        assert_eq!(answer["status"], "disabling");
+    }
+    for link in paid {
+        w.klarna.buyer(link, "pay").await;
+    }
+    let back = successes(w, "create_order").await.len();
+    w.klarna.mends().await;
+    for (links, status) in [
+        (closed, "disabled"),
+        (paid, "completed"),
+        (&waiting[..], "open"),
+    ] {
+        for link in links {
+            who.until_within(id(link), status, 90).await;
+        }
+    }
+    for link in paid {
+        eventually("it is settled", async || {
+            let now = who.link(id(link)).await;
+            (now["payment"]["remaining_amount"] == 50_000).then_some(())
+        })
+        .await;
+    }
+    let creates: Vec<_> = successes(w, "create_order").await.split_off(back);
+    assert_eq!(creates.len(), waiting.len(), "one pair for each");
+    // never more than four a second, and one second's worth that was saved
+    for (index, (at, _)) in creates.iter().enumerate() {
+        let within = creates[..=index].iter().filter(|it| at - it.0 < 2_000);
+        assert!(within.count() <= 13, "at {at} of {creates:?}");
+    }
+    // nobody waits out the back-off of the outage once others get their pages: the limit is used
+    let (first, last) = (creates[0].0, creates[creates.len() - 1].0);
+    assert!(last - first < 25_000, "{} ms", last - first);
+    // and disables did not wait for them
+    let last_closed = successes(w, "disable_session")
+        .await
+        .last()
+        .expect("three")
+        .0;
+    assert!(last_closed < last, "{last_closed} and {last}");
 }

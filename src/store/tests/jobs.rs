@@ -61,6 +61,73 @@ async fn what_is_due_is_claimed_once_the_longest_due_first(f: &Fixture) {
     assert!(!f.done(&claims[0]).await);
 }
 
+async fn the_oldest_link_gets_its_page_first(f: &Fixture) {
+    // the older was tried last
+    f.promise(job(JobKind::Open, "lnk_1", f.later(-1))).await;
+    f.promise(job(JobKind::Open, "lnk_2", f.later(-9))).await;
+    f.promise(job(JobKind::Watch, "lnk_0", f.later(-9))).await;
+    let now = f.clock.now();
+    let claims = f.write(move |tx| tx.claim(&Lease::of("one"), now, 10, &[JobKind::Open])).await;
+    assert_eq!(claims.iter().map(Claim::key).collect::<Vec<_>>(), ["open:lnk_1", "open:lnk_2"]);
+    // once one got its page, the oldest wait no longer
+    for subject in ["lnk_5", "lnk_3", "lnk_4"] {
+        f.promise(job(JobKind::Open, subject, f.later(60))).await;
+    }
+    f.write(move |tx| tx.hasten_oldest_opens(now)).await;
+    let claims = f.write(move |tx| tx.claim(&Lease::of("one"), now, 10, &[JobKind::Open])).await;
+    assert_eq!(claims.iter().map(Claim::key).collect::<Vec<_>>(), ["open:lnk_3", "open:lnk_4"]);
+}
+
+async fn nothing_of_a_copy_is_claimed_before_it_is_recovered(f: &Fixture) {
+    f.promise(job(JobKind::Watch, "a", f.later(-1))).await;
+    let (now, mine, other) = (f.clock.now(), Lease::of("one"), Lease::of("two"));
+    assert!(f.read(|tx| tx.recovery()).await.is_none());
+    f.write(move |tx| tx.mark_as_copy(now)).await;
+    assert!(f.claims("one").await.is_empty());
+    assert_eq!(f.read(move |tx| tx.due_kinds(ALL, now)).await, []);
+    let lease = mine.clone();
+    let taken = f.write(move |tx| tx.take_recovery(&lease)).await.unwrap();
+    assert_eq!((taken.marked_at, taken.step, taken.after), (now, Step::Deliveries, None));
+    let lease = other.clone();
+    let second = f.write(move |tx| tx.take_recovery(&lease)).await;
+    // on SQLite there is one process: whoever asks is the next boot
+    assert_eq!(second.is_some(), !f.store.is_shared());
+    let lease = if f.store.is_shared() { mine } else { other };
+    let (mut at, owner) = (taken, lease.clone());
+    at.step = at.step.next().unwrap();
+    at.after = Some((now, LinkId::new(now, &f.random)));
+    assert!(f.write(move |tx| tx.save_recovery(&at, &owner)).await);
+    assert_eq!(f.read(|tx| tx.recovery()).await, Some(at));
+    // marked again meanwhile: what is known of the first copy says nothing about the second
+    let again = f.later(1);
+    f.write(move |tx| tx.mark_as_copy(again)).await;
+    let owner = lease.clone();
+    assert!(!f.write(move |tx| tx.end_recovery(&at, &owner)).await);
+    let owner = lease.clone();
+    let at = f.write(move |tx| tx.take_recovery(&owner)).await.unwrap();
+    assert_eq!((at.step, at.after), (Step::Deliveries, None));
+    assert!(f.write(move |tx| tx.end_recovery(&at, &lease)).await);
+    assert_eq!(f.claims("one").await.len(), 1);
+}
+
+async fn a_parked_job_is_seen_and_sent_on(f: &Fixture) {
+    f.promise(job(JobKind::Watch, "a", f.later(0))).await;
+    for _ in 0..5 {
+        assert_eq!(f.read(|tx| tx.count_parked()).await, 0);
+        let claim = f.claims("one").await.remove(0);
+        let now = f.clock.now();
+        f.write(move |tx| tx.again(&claim, now, true)).await;
+    }
+    assert!(f.claims("one").await.is_empty());
+    let parked = f.read(|tx| tx.parked_jobs()).await;
+    assert_eq!((parked[0].id.as_str(), parked[0].tries), ("watch:a", 5));
+    let now = f.clock.now();
+    assert!(!f.write(move |tx| tx.unpark("watch:b", now)).await);
+    assert!(f.write(move |tx| tx.unpark("watch:a", now)).await);
+    assert!(!f.write(move |tx| tx.unpark("watch:a", now)).await);
+    assert_eq!(f.claims("one").await[0].tries, 0);
+}
+
 async fn a_claim_asks_for_kinds_and_a_number(f: &Fixture) {
     for subject in ["a", "b", "c"] {
         f.promise(job(JobKind::Deliver, subject, f.later(0))).await;

@@ -93,6 +93,18 @@ fn say_everything(tx: &mut Tx, link: &Link, delivery: &Delivery) -> Res<()> {
     tx.deliveries(id)?;
     tx.delivery(delivery.id)?;
     tx.open_attempts(delivery.id)?;
+    tx.doubtful_attempts(delivery.id)?;
+    tx.recovery()?;
+    tx.unsent_deliveries(now, Some(delivery.id), 20)?;
+    for status in [Status::Creating, Status::Completed] {
+        tx.links_of_status(status, now, None, 20)?;
+        tx.links_of_status(status, now, Some((now, id)), 20)?;
+    }
+    tx.unpaid_links(now, now, None, 20)?;
+    tx.unpaid_links(now, now, Some((now, id)), 20)?;
+    tx.parked_jobs()?;
+    tx.count_parked()?;
+    tx.drifts()?;
     tx.token(&[1; 32])?;
     tx.idempotency("scope", "key")?;
     tx.operations(id)?;
@@ -130,6 +142,8 @@ fn do_everything(tx: &mut Tx, link: &Link, delivery: &Delivery) -> Res<()> {
     tx.skip_queued(link.id)?;
     tx.enqueue(&job)?;
     tx.hasten(JobKind::Watch, &job.subject, now)?;
+    tx.claim(&lease, now, 5, &[JobKind::Open])?;
+    tx.hasten_oldest_opens(now)?;
     let claim = tx.claim(&lease, now, 5, &[JobKind::Watch])?.remove(0);
     tx.confirm(&claim)?;
     let attempt = tx.begin_attempt(&claim, delivery.id, now)?;
@@ -145,6 +159,12 @@ fn do_everything(tx: &mut Tx, link: &Link, delivery: &Delivery) -> Res<()> {
     tx.settle_idempotency("scope", "key", "created")?;
     tx.forget_unanswered("scope", "key")?;
     tx.purge_idempotency(now)?;
+    tx.unpark("watch:another", now)?;
+    tx.count_drift("status", 1)?;
+    tx.mark_as_copy(now)?;
+    let recovery = tx.take_recovery(&lease)?.unwrap();
+    tx.save_recovery(&recovery, &lease)?;
+    tx.end_recovery(&recovery, &lease)?;
     tx.alert("kind", "words", None, now)?;
     tx.audit(Actor::Paylink, "verb", "subject", "", now)
 }

@@ -73,6 +73,31 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
+    /// When those attempts of a delivery began of which nobody can tell whether it left: without a
+    /// result, or with the result `unknown`. The first first.
+    pub fn doubtful_attempts(
+        &mut self,
+        delivery: DeliveryId,
+    ) -> Result<Vec<Timestamp>, StoreError> {
+        let key = delivery.to_string();
+        let begun: Vec<i64> = self.sql(|conn| {
+            attempt::table
+                .filter(attempt::delivery.eq(&key))
+                .filter(
+                    attempt::outcome
+                        .is_null()
+                        .or(attempt::outcome.eq("unknown")),
+                )
+                .order(attempt::claim)
+                .select(attempt::begun_at)
+                .load(conn)
+        })?;
+        begun
+            .into_iter()
+            .map(|at| Ok(Of(&key).time("attempt.begun_at", at)?))
+            .collect()
+    }
+
     /// The attempts of a delivery that have no result: what they sent may have left.
     pub fn open_attempts(&mut self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
         let rows: Vec<(i64, i64)> = self.sql(|conn| {

@@ -1,11 +1,12 @@
 //! Deliveries: asked for, saved, skipped, counted.
 
+use diesel::dsl;
 use diesel::prelude::*;
 use jiff::Timestamp;
 
 use super::super::rows::delivery::{DeliveryRow, ProgressRow};
 use super::super::rows::micros;
-use super::super::schema::delivery;
+use super::super::schema::{attempt, delivery};
 use super::super::{MultiBackend, StoreError, Tx, search};
 use crate::link::{Delivery, DeliveryId, DeliveryStatus, Link, LinkId, ReasonCode, Recipient};
 
@@ -105,13 +106,24 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Turns a link's unsent deliveries to `skipped` and answers them.
+    /// Turns a link's unsent deliveries to `skipped` and answers them. One that an attempt may have
+    /// sent is not among them: its own job says what is known of it.
     pub fn skip_queued(&mut self, link: LinkId) -> Result<Vec<Delivery>, StoreError> {
         let rows: Vec<Row> = self.sql(|conn| {
             diesel::update(
                 delivery::table
                     .filter(delivery::link.eq(link.to_string()))
-                    .filter(delivery::status.eq(DeliveryStatus::Queued.as_str())),
+                    .filter(delivery::status.eq(DeliveryStatus::Queued.as_str()))
+                    .filter(dsl::not(dsl::exists(
+                        attempt::table
+                            .filter(attempt::delivery.eq(delivery::id))
+                            .filter(
+                                attempt::outcome
+                                    .is_null()
+                                    .or(attempt::outcome.eq("unknown")),
+                            )
+                            .select(attempt::claim),
+                    ))),
             )
             .set((
                 delivery::status.eq(DeliveryStatus::Skipped.as_str()),

@@ -23,7 +23,36 @@ const HASTEN: &str = "UPDATE job SET \
      again_at = CASE WHEN owner IS NOT NULL AND (again_at IS NULL OR $1 < again_at) THEN $1 ELSE again_at END \
      WHERE id = $2 AND NOT parked";
 
+/// The links that have waited longest for their pages, whatever their back-off.
+const WAITING_LITE: &str = "SELECT id FROM job WHERE id >= 'open:' AND id < 'open;' \
+     AND owner IS NULL AND ready_at > $1 ORDER BY id LIMIT 2";
+const WAITING_PG: &str = "SELECT id FROM job WHERE kind = 'open' \
+     AND owner IS NULL AND ready_at > $1 ORDER BY id LIMIT 2 FOR UPDATE SKIP LOCKED";
+
 impl Tx<'_> {
+    /// Klarna makes pages again: the two links that have waited longest need not wait out their
+    /// back-off.
+    pub fn hasten_oldest_opens(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let waiting = if self.is_shared() {
+            WAITING_PG
+        } else {
+            WAITING_LITE
+        };
+        let update = format!(
+            "WITH picked AS MATERIALIZED ({waiting}) UPDATE job SET due_at = $1, ready_at = $1 \
+             WHERE id IN (SELECT id FROM picked)"
+        );
+        let rows = self.sql(|conn| {
+            diesel::sql_query(update)
+                .bind::<BigInt, _>(micros(now))
+                .execute(conn)
+        })?;
+        if rows > 0 {
+            self.noted.due.push(JobKind::Open);
+        }
+        Ok(())
+    }
+
     /// Promises a job. Where kind and subject are promised already, the earlier due date holds.
     pub fn enqueue(&mut self, job: &Job) -> Result<(), StoreError> {
         self.sql(|conn| {

@@ -4,6 +4,7 @@
 pub(super) mod alerts;
 pub(super) mod attempts;
 pub(super) mod deliveries;
+pub(super) mod drifts;
 pub(super) mod events;
 pub(super) mod gates;
 pub(super) mod idempotency;
@@ -14,4 +15,6 @@ pub(super) mod lists;
 pub(super) mod lookups;
 pub(super) mod operations;
 pub(super) mod outbox;
+pub(super) mod parked;
+pub(super) mod recovery;
 pub(super) mod tokens;

@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use serde_json::{Value, json};
 
 use super::super::harness::world::id;
-use super::super::harness::{Caller, World, WorldPlan, stories};
+use super::super::harness::{Caller, World, WorldPlan, eventually, sale, stories, within};
 use super::{captures_elsewhere, does, elsewhere, listed, paid, settled, types};
 
 stories!(
@@ -21,6 +21,18 @@ stories!(
 );
 
 stories!(money_of_a_day, WorldPlan::new(), [a_day_is_reconciled,]);
+
+stories!(
+    money_that_moves,
+    WorldPlan::new(),
+    [what_moves_is_compared_again,]
+);
+
+stories!(
+    pages_of_a_day,
+    WorldPlan::new(),
+    [unpaid_links_are_held_against_their_pages,]
+);
 
 async fn what_was_booked_elsewhere_is_seen(w: &World) {
     let who = w.integrator();
@@ -166,4 +178,111 @@ async fn a_day_is_reconciled(w: &World) {
     let ended = w.runs(&["reconcile", "--day", day]);
     assert_eq!(ended.code, Some(0), "{}", ended.stdout);
     assert_eq!(w.runs(&["reconcile", "--day", "soon"]).code, Some(2));
+}
+
+/// What is on its way is no difference; what is still on its way after a while is said to be.
+async fn what_moves_is_compared_again(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    let day = link["updated_at"].as_str().expect("a time")[..10].to_owned();
+    for (wait, code, words) in [
+        ("slow:2500", 0, "1 compared, 0 differences, 0 not compared"),
+        ("hang", 1, "its money is moving just now"),
+    ] {
+        w.klarna.breaks("capture", wait, 1).await;
+        let (asker, body) = (who.clone(), json!({"amount": 100}));
+        let path = format!("/v1/links/{}/capture", id(&link));
+        let asked = tokio::spawn(async move { asker.post(&path, &body).await });
+        eventually("it is on its way", async || {
+            let all = listed(&who, &link, "captures").await;
+            all.iter().any(|it| it["status"] == "pending").then_some(())
+        })
+        .await;
+        let ended = tokio::task::block_in_place(|| w.runs(&["reconcile", "--day", &day]));
+        let said = format!("{wait}: {} {}", ended.stdout, ended.stderr);
+        assert_eq!(ended.code, Some(code), "{said}");
+        assert!(ended.stdout.contains(words), "{said}");
+        let status = asked.await.expect("the request ends").status;
+        assert!(matches!(status, 201 | 202), "{status}");
+        let done = within(60, async || {
+            let all = listed(&who, &link, "captures").await;
+            all.iter().all(|it| it["status"] == "done").then_some(())
+        });
+        assert!(done.await.is_some(), "{wait}: it is never done");
+    }
+    let events = w.admin().get("/v1/events?type=reconcile.drift").await;
+    assert_eq!(events.expect(200).json()["data"], json!([]));
+}
+
+async fn unpaid_links_are_held_against_their_pages(w: &World) {
+    let who = w.integrator();
+    let mut links = Vec::new();
+    for _ in 0..6 {
+        links.push(who.creates(&sale()).await);
+    }
+    let [same, paid, cancelled, disabled, reopened, late] = &links[..] else {
+        unreachable!("six were made")
+    };
+    who.disables(id(reopened)).await.expect(200);
+    who.disables(id(late)).await.expect(200);
+    let day = same["created_at"].as_str().expect("a time")[..10].to_owned();
+    let ended = w.runs(&["reconcile", "--day", &day]);
+    assert_eq!(ended.code, Some(0), "{} {}", ended.stdout, ended.stderr);
+    assert!(
+        ended.stdout.contains("6 compared, 0 differences"),
+        "{}",
+        ended.stdout
+    );
+    // nobody hears of what happens now
+    w.crashes();
+    w.klarna.buyer(paid, "pay").await;
+    w.klarna.buyer(cancelled, "cancel").await;
+    let session = disabled["klarna"]["session_id"]
+        .as_str()
+        .expect("a session");
+    let answer = w
+        .klarna
+        .http
+        .delete(format!("{}/hpp/v1/sessions/{session}", w.klarna.base))
+        .basic_auth("sim", Some("sim"))
+        .send()
+        .await
+        .expect("the simulator answers");
+    assert_eq!(answer.status(), 204);
+    let ended = w.runs(&["reconcile", "--day", &day, "--json"]);
+    assert_eq!(ended.code, Some(1), "{} {}", ended.stdout, ended.stderr);
+    let lines: Vec<Value> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON line"))
+        .collect();
+    for (link, klarna) in [
+        (paid, "COMPLETED"),
+        (cancelled, "CANCELLED"),
+        (disabled, "DISABLED"),
+    ] {
+        let drift = json!({"link": link["id"], "what": "status", "ours": "open", "klarna": klarna});
+        assert!(lines.contains(&drift), "{drift} is not in {lines:#?}");
+    }
+    let sum = json!({"day": day, "compared": 6, "differences": 3, "unread": 0});
+    assert_eq!(lines.last(), Some(&sum));
+    w.comes_back();
+    for (link, status) in [
+        (same, "open"),
+        (paid, "completed"),
+        (cancelled, "cancelled"),
+        (disabled, "disabled"),
+    ] {
+        assert_eq!(who.link(id(link)).await["status"], status);
+    }
+    let metrics = w.stranger().get("/metrics").await.expect(200);
+    assert!(
+        metrics.text().lines().any(|line| line
+            .starts_with("paylink_reconcile_drift_total{what=\"status\"}")
+            && line.ends_with(" 3")),
+        "{}",
+        metrics.text()
+    );
+    let ended = w.runs(&["reconcile", "--day", &day]);
+    assert_eq!(ended.code, Some(0), "{} {}", ended.stdout, ended.stderr);
 }

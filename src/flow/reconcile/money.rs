@@ -1,119 +1,18 @@
-//! *Reconcile*: our ledger of completed links against Order Management, link by link. What differs
-//! is reported, and what only a read was missing for is written down.
+//! A paid link's money, entry by entry, against Order Management.
 
-use std::time::Duration;
-
-use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::book::{self, Begun};
-use super::{House, Refusal, observe};
+use super::{A_MOMENT, Compared, Drift, SETTLED, TRIES};
+use crate::flow::book::{self, Begun};
+use crate::flow::{House, Refusal, observe};
 use crate::klarna::KlarnaError;
-use crate::link::{EventId, EventKind, Link, LinkId, Operation, PaymentNews, Stage};
+use crate::link::{Link, LinkId, Operation, PaymentNews, Stage};
 
-/// Links that are read at a time: quick, and far below Klarna's limit of reads.
-const AT_ONCE: usize = 4;
-/// Links that are listed at a time.
-const PAGE: u32 = 200;
-/// A payment that was not read so long after the link was completed is a difference.
-const SETTLED: SignedDuration = SignedDuration::from_mins(15);
-/// A link whose money moves while it is compared shows differences that are none: it is compared
-/// again, so often and so much later.
-const TRIES: usize = 5;
-const A_MOMENT: Duration = Duration::from_secs(1);
 /// An operation is on its way for so long before its being pending means anything.
 const YOUNG: SignedDuration = SignedDuration::from_mins(1);
 
-/// One thing that differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drift {
-    /// Whose money.
-    pub link: LinkId,
-    /// What differs, in the contract's names.
-    pub what: String,
-    /// What our ledger says.
-    pub ours: String,
-    /// What Order Management says.
-    pub klarna: String,
-}
-
-/// What a reconciliation saw.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reconciled {
-    /// Links that were compared.
-    pub compared: usize,
-    /// All differences.
-    pub drifts: Vec<Drift>,
-    /// Links that Klarna did not answer about, and its words.
-    pub unread: Vec<(LinkId, String)>,
-}
-
-impl Reconciled {
-    /// Everything was compared and nothing differs.
-    pub fn is_clean(&self) -> bool {
-        self.drifts.is_empty() && self.unread.is_empty()
-    }
-}
-
-/// Compares all links that were completed at or after `since` and before `until`. `progress` hears
-/// how many are compared so far.
-///
-/// # Errors
-/// Where the store cannot be read or written.
-pub async fn reconcile(
-    house: &House,
-    since: Timestamp,
-    until: Timestamp,
-    mut progress: impl FnMut(usize),
-) -> Result<Reconciled, Refusal> {
-    let mut whole = Reconciled::default();
-    let mut last = None;
-    loop {
-        let page = house
-            .store
-            .read(move |tx| tx.completed_links(since, until, last, PAGE))
-            .await?;
-        let Some(end) = page.last() else { break };
-        last = Some(*end);
-        let links = page.into_iter().map(|(_, id)| compare(house, id));
-        let mut compared = futures_util::stream::iter(links).buffered(AT_ONCE);
-        while let Some(one) = compared.next().await {
-            match one? {
-                Compared::Same => whole.compared += 1,
-                Compared::Differs(drifts) => {
-                    whole.compared += 1;
-                    whole.drifts.extend(drifts);
-                }
-                Compared::Unread(id, why) => whole.unread.push((id, why)),
-            }
-        }
-        progress(whole.compared);
-    }
-    metrics::counter!("paylink_reconcile_drifts_total").increment(whole.drifts.len() as u64);
-    if let Some(first) = whole.drifts.first() {
-        tell(house).await?;
-        let words = format!(
-            "{} differences from Klarna, the first: {} of {} is {} here and {} there",
-            whole.drifts.len(),
-            first.what,
-            first.link,
-            first.ours,
-            first.klarna
-        );
-        house
-            .alert("reconcile_drift", &words, Some(first.link))
-            .await;
-    }
-    Ok(whole)
-}
-
-enum Compared {
-    Same,
-    Differs(Vec<Drift>),
-    Unread(LinkId, String),
-}
-
-async fn compare(house: &House, id: LinkId) -> Result<Compared, Refusal> {
+/// Compares one paid link; again where its money moves meanwhile: such differences are none.
+pub(super) async fn compare(house: &House, id: LinkId) -> Result<Compared, Refusal> {
     for _ in 0..TRIES {
         let (link, operations) = known(house, id).await?;
         let Some(pair) = link.stage.pair() else {
@@ -229,15 +128,4 @@ fn differences(
         differs(&what, ours, klarna);
     }
     drifts
-}
-
-/// Appends `reconcile.drift`, which is about no single link.
-async fn tell(house: &House) -> Result<(), Refusal> {
-    let now = house.clock.now();
-    let id = EventId::new(now, &house.random);
-    house
-        .store
-        .write(move |tx| tx.append_general(EventKind::ReconcileDrift, id, now))
-        .await?;
-    Ok(())
 }
