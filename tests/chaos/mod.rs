@@ -1,2 +1,11 @@
 //! Tests that break things for real: processes are killed, connections cut, bugs planted. Each prints
 //! its seed; `tests/chaos/run --seed N --rounds N` repeats it.
+//!
+//! A scenario is a test that says [`Run::begin`], counts what it sees, notes what broke a law, and
+//! says [`Run::end`], which writes its row of the table and fails where a law was broken.
+
+pub mod seed;
+pub mod table;
+
+pub use seed::{is_long, rng, rounds};
+pub use table::{Run, row};

@@ -1,7 +1,7 @@
 //! The service from outside: the real binary, its real simulator, real SMTP and HTTP. Written from
 //! the contract alone; nothing in here knows how the service is made.
 
-mod harness;
+pub mod harness;
 
 mod creating;
 mod delivering;

@@ -1,0 +1,62 @@
+# A private PostgreSQL cluster for a test command: sourced, not run. `start_postgres` exports
+# PAYLINK_TEST_POSTGRES; whoever calls it also calls `stop_postgres` when it ends.
+
+postgres_bin() {
+  local dir
+  for dir in $(command -v initdb >/dev/null 2>&1 && dirname "$(readlink -f "$(command -v initdb)")") /usr/lib/postgresql/*/bin; do
+    [ -x "$dir/initdb" ] && [ -x "$dir/postgres" ] && printf '%s' "$dir" && return 0
+  done
+  return 1
+}
+
+# installs the named packages of the system
+install_packages() {
+  [ $# = 0 ] && return 0
+  printf '\n== installing %s\n' "$*"
+  local sudo=
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get update -qq
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+work=
+# PostgreSQL refuses to run as root; an unprivileged account of the system does it then
+as_server() {
+  if [ "$(id -u)" = 0 ]; then
+    setpriv --reuid="$server_user" --regid="$(id -g "$server_user")" --clear-groups env HOME="$work" "$@"
+  else
+    "$@"
+  fi
+}
+
+start_postgres() {
+  local bin
+  bin=$(postgres_bin) || { echo "initdb and postgres are missing; install PostgreSQL's server" >&2; exit 1; }
+  work=$(mktemp -d "${TMPDIR:-/tmp}/paylink-tests.XXXXXX")
+  server_user=nobody
+  if id postgres >/dev/null 2>&1; then server_user=postgres; fi
+  chmod 755 "$work"
+  mkdir "$work/data" "$work/socket"
+  [ "$(id -u)" = 0 ] && chown "$server_user" "$work/data" "$work/socket"
+  (cd "$work" && as_server "$bin/initdb" --pgdata="$work/data" --username=paylink --auth=trust --encoding=UTF8 --locale=C --no-sync >"$work/initdb.log")
+  local port
+  for port in $(seq 54320 54420); do
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
+    if (cd "$work" && as_server "$bin/pg_ctl" --pgdata="$work/data" --log="$work/data/log" --wait --timeout=60 \
+        --options="-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$work/socket -c max_connections=200 -c lc_messages=C -c fsync=off" start >/dev/null); then
+      export PAYLINK_TEST_POSTGRES="postgres://paylink@127.0.0.1:$port/postgres?sslmode=disable"
+      return 0
+    fi
+  done
+  echo "no port for PostgreSQL could be had; its log:" >&2
+  cat "$work/data/log" >&2
+  exit 1
+}
+
+stop_postgres() {
+  [ -n "$work" ] || return 0
+  local bin
+  bin=$(postgres_bin)
+  (cd "$work" && as_server "$bin/pg_ctl" --pgdata="$work/data" --mode=immediate --wait stop >/dev/null 2>&1) || true
+  rm -rf "$work"
+}
