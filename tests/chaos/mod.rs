@@ -4,7 +4,15 @@
 //! A scenario is a test that says [`Run::begin`], counts what it sees, notes what broke a law, and
 //! says [`Run::end`], which writes its row of the table and fails where a law was broken.
 
+pub mod cluster;
+pub mod crowd;
+mod failover;
+pub mod fleet;
+mod kills;
+pub mod ledgers;
+mod paused;
 pub mod seed;
+mod storm;
 pub mod table;
 
 pub use seed::{is_long, rng, rounds};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 #[derive(Clone, Debug)]
 pub enum Reply {
@@ -19,6 +20,8 @@ pub enum Reply {
     Cut,
     /// Takes the message and says nothing for a minute.
     Silence,
+    /// Takes the message and says so only after [`Gateway::lets_go`].
+    Held,
 }
 
 #[derive(Clone, Debug)]
@@ -39,6 +42,7 @@ struct Desk {
 pub struct Gateway {
     pub port: u16,
     desk: Arc<Mutex<Desk>>,
+    free: watch::Sender<u64>,
 }
 
 impl Gateway {
@@ -47,13 +51,15 @@ impl Gateway {
         let port = listener.local_addr().expect("an address").port();
         let desk = Arc::new(Mutex::new(Desk::default()));
         let shared = Arc::clone(&desk);
+        let free = watch::Sender::new(0);
+        let gate = free.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // a cut connection is the client's affair, here as in the world
-                tokio::spawn(converse(stream, Arc::clone(&shared)));
+                tokio::spawn(converse(stream, Arc::clone(&shared), gate.subscribe()));
             }
         });
-        Self { port, desk }
+        Self { port, desk, free }
     }
 
     /// The next messages to `to` get these replies, in order; later ones are taken.
@@ -63,6 +69,16 @@ impl Gateway {
             .unwrap()
             .replies
             .insert(to.to_owned(), replies.to_vec());
+    }
+
+    /// Everybody who is held gets an answer.
+    pub fn lets_go(&self) {
+        self.free.send_modify(|times| *times += 1);
+    }
+
+    /// Everything that arrived whole, in order.
+    pub fn all(&self) -> Vec<Message> {
+        self.desk.lock().unwrap().messages.clone()
     }
 
     pub fn to(&self, to: &str) -> Vec<Message> {
@@ -75,7 +91,11 @@ impl Gateway {
     }
 }
 
-async fn converse(stream: TcpStream, desk: Arc<Mutex<Desk>>) -> std::io::Result<()> {
+async fn converse(
+    stream: TcpStream,
+    desk: Arc<Mutex<Desk>>,
+    mut gate: watch::Receiver<u64>,
+) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -104,6 +124,8 @@ async fn converse(stream: TcpStream, desk: Arc<Mutex<Desk>>) -> std::io::Result<
         let mut body = vec![0; length];
         read.read_exact(&mut body).await?;
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        // who lets go afterwards means this message too
+        gate.mark_unchanged();
         let to = body["to"].as_str().unwrap_or_default().to_owned();
         let (reply, number) = {
             let mut desk = desk.lock().unwrap();
@@ -131,6 +153,11 @@ async fn converse(stream: TcpStream, desk: Arc<Mutex<Desk>>) -> std::io::Result<
             Reply::Busy(seconds) => {
                 more = format!("Retry-After: {seconds}\r\n");
                 (429, String::new())
+            }
+            Reply::Held => {
+                // an error is the end of the world: then nobody waits for an answer
+                let _ = gate.changed().await;
+                (200, format!("{{\"id\":\"gw-{number}\"}}"))
             }
             Reply::Cut => return Ok(()),
             Reply::Silence => {

@@ -189,27 +189,30 @@ impl Call {
     }
 
     async fn perform(self) -> Answer {
-        let begun = Instant::now();
         let what = self.what.clone();
-        let seen = self.seen.clone();
-        let response = self.open().await;
+        let answered = self.attempt().await;
+        answered.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+    }
+
+    /// Sends it to somebody who may be killed meanwhile: an error is a connection that was refused
+    /// or cut before the whole answer was there.
+    pub async fn attempt(self) -> Result<Answer, reqwest::Error> {
+        let begun = Instant::now();
+        let (what, seen) = (self.what, self.seen);
+        let response = self.builder.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response
-            .bytes()
-            .await
-            .unwrap_or_else(|error| panic!("{what}: {error:?}"))
-            .to_vec();
+        let bytes = response.bytes().await?.to_vec();
         if let Some(seen) = seen {
             let body = String::from_utf8_lossy(&bytes).into_owned();
             seen.lock().unwrap().push((what.clone(), body));
         }
-        Answer {
+        Ok(Answer {
             what,
             status,
             headers,
             bytes,
             took: begun.elapsed(),
-        }
+        })
     }
 }
 

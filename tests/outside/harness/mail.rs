@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// What is wrong with the next mail to a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub enum Ailment {
     CutBeforeBody,
     /// The mail is taken, and the connection is cut in place of the answer to the final dot.
     CutAfterBody,
+    /// `RCPT` is answered only after [`MailServer::lets_go`].
+    HeldBeforeBody,
+    /// The final dot is answered only after [`MailServer::lets_go`].
+    HeldAfterBody,
 }
 
 #[derive(Clone, Debug)]
@@ -32,12 +37,17 @@ pub struct Mail {
 struct Office {
     mails: Vec<Mail>,
     ailments: HashMap<String, Vec<Ailment>>,
+    /// Conversations that stand still until they are let go.
+    held: usize,
+    /// Conversations that have not ended.
+    open: usize,
 }
 
 #[derive(Clone)]
 pub struct MailServer {
     pub port: u16,
     office: Arc<Mutex<Office>>,
+    free: watch::Sender<u64>,
 }
 
 impl MailServer {
@@ -46,13 +56,21 @@ impl MailServer {
         let port = listener.local_addr().expect("an address").port();
         let office = Arc::new(Mutex::new(Office::default()));
         let shared = Arc::clone(&office);
+        let free = watch::Sender::new(0);
+        let gate = free.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // a cut connection is the client's affair, here as in the world
-                tokio::spawn(converse(stream, Arc::clone(&shared)));
+                let (office, gate) = (Arc::clone(&shared), gate.subscribe());
+                tokio::spawn(async move {
+                    office.lock().unwrap().open += 1;
+                    let ended = converse(stream, Arc::clone(&office), gate).await;
+                    office.lock().unwrap().open -= 1;
+                    ended
+                });
             }
         });
-        Self { port, office }
+        Self { port, office, free }
     }
 
     /// The next mails to `to` meet these ailments, in order; later ones are taken.
@@ -62,6 +80,26 @@ impl MailServer {
             .unwrap()
             .ailments
             .insert(to.to_owned(), ailments.to_vec());
+    }
+
+    /// Everybody who is held gets an answer.
+    pub fn lets_go(&self) {
+        self.free.send_modify(|times| *times += 1);
+    }
+
+    /// How many conversations stand still until they are let go.
+    pub fn held(&self) -> usize {
+        self.office.lock().unwrap().held
+    }
+
+    /// How many conversations have not ended.
+    pub fn open(&self) -> usize {
+        self.office.lock().unwrap().open
+    }
+
+    /// Everything whose body arrived whole, in order.
+    pub fn all(&self) -> Vec<Mail> {
+        self.office.lock().unwrap().mails.clone()
     }
 
     pub fn to(&self, to: &str) -> Vec<Mail> {
@@ -83,7 +121,20 @@ fn ailment(office: &Mutex<Office>, to: &str, applies: impl Fn(Ailment) -> bool) 
     applies(first).then(|| waiting.remove(0))
 }
 
-async fn converse(stream: TcpStream, office: Arc<Mutex<Office>>) -> std::io::Result<()> {
+async fn waits(office: &Mutex<Office>, gate: &mut watch::Receiver<u64>) {
+    // who lets go afterwards means this conversation too
+    gate.mark_unchanged();
+    office.lock().unwrap().held += 1;
+    // an error is the end of the world: then nobody waits for an answer
+    let _ = gate.changed().await;
+    office.lock().unwrap().held -= 1;
+}
+
+async fn converse(
+    stream: TcpStream,
+    office: Arc<Mutex<Office>>,
+    mut gate: watch::Receiver<u64>,
+) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     write.write_all(b"220 mail.example.com ESMTP\r\n").await?;
@@ -99,9 +150,19 @@ async fn converse(stream: TcpStream, office: Arc<Mutex<Office>>) -> std::io::Res
         } else if upper.starts_with("RCPT TO:") {
             let address = line["RCPT TO:".len()..].trim().trim_start_matches('<');
             let address = address.split('>').next().unwrap_or_default().to_owned();
-            let early = |one| matches!(one, Ailment::Recipient(_) | Ailment::CutBeforeBody);
+            let early = |one| {
+                matches!(
+                    one,
+                    Ailment::Recipient(_) | Ailment::CutBeforeBody | Ailment::HeldBeforeBody
+                )
+            };
             match ailment(&office, &address, early) {
                 Some(Ailment::Recipient(code)) => format!("{code} not now, not you\r\n"),
+                Some(Ailment::HeldBeforeBody) => {
+                    waits(&office, &mut gate).await;
+                    to.push(address);
+                    "250 ok\r\n".to_owned()
+                }
                 Some(_) => return Ok(()),
                 None => {
                     to.push(address);
@@ -119,7 +180,10 @@ async fn converse(stream: TcpStream, office: Arc<Mutex<Office>>) -> std::io::Res
                 let raw = body(&mut read).await?;
                 let address = to.first().cloned().unwrap_or_default();
                 let late = ailment(&office, &address, |one| {
-                    matches!(one, Ailment::Body(_) | Ailment::CutAfterBody)
+                    matches!(
+                        one,
+                        Ailment::Body(_) | Ailment::CutAfterBody | Ailment::HeldAfterBody
+                    )
                 });
                 let accepted = !matches!(late, Some(Ailment::Body(_)));
                 for to in to.drain(..) {
@@ -132,6 +196,10 @@ async fn converse(stream: TcpStream, office: Arc<Mutex<Office>>) -> std::io::Res
                 }
                 match late {
                     Some(Ailment::Body(code)) => format!("{code} no room for this\r\n"),
+                    Some(Ailment::HeldAfterBody) => {
+                        waits(&office, &mut gate).await;
+                        "250 queued as 1\r\n".to_owned()
+                    }
                     Some(_) => return Ok(()),
                     None => "250 queued as 1\r\n".to_owned(),
                 }

@@ -124,16 +124,21 @@ impl Process {
             .is_none()
     }
 
-    /// SIGTERM, then waits for the end.
-    pub fn terminate(self, limit: Duration) -> Ended {
+    /// Sends a signal: `-TERM`, `-STOP`, `-CONT`.
+    pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([signal, &self.child.id().to_string()])
             .status();
         assert!(
             sent.is_ok_and(|status| status.success()),
-            "SIGTERM to `{}`",
+            "{signal} to `{}`",
             self.name
         );
+    }
+
+    /// SIGTERM, then waits for the end.
+    pub fn terminate(self, limit: Duration) -> Ended {
+        self.signal("-TERM");
         self.wait(limit)
     }
 

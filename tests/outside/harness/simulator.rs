@@ -47,6 +47,16 @@ impl Klarna {
         self.list("/_sim/log").await
     }
 
+    /// Every order that was ever made.
+    pub async fn orders(&self) -> Vec<Value> {
+        self.list("/_sim/orders").await
+    }
+
+    /// Every session that was ever made.
+    pub async fn sessions(&self) -> Vec<Value> {
+        self.list("/_sim/sessions").await
+    }
+
     /// How many requests Klarna got so far.
     pub async fn calls(&self) -> usize {
         self.log().await.len()

@@ -32,6 +32,7 @@ pub struct WorldPlan {
     settings: Vec<(String, String)>,
     postgres: Option<String>,
     no_sinks: bool,
+    idle: bool,
 }
 
 impl WorldPlan {
@@ -61,6 +62,18 @@ impl WorldPlan {
                 .filter(|url| !url.is_empty())?,
         );
         Some(self)
+    }
+
+    /// On the PostgreSQL server of that URL.
+    pub fn on_server(mut self, url: &str) -> Self {
+        self.postgres = Some(url.to_owned());
+        self
+    }
+
+    /// Nothing serves yet: the caller starts its own processes on the world's settings.
+    pub fn idle(mut self) -> Self {
+        self.idle = true;
+        self
     }
 
     pub async fn start(self) -> World {
@@ -133,8 +146,11 @@ impl WorldPlan {
         for (name, value) in &self.settings {
             set(name, value);
         }
-        let mut serve = Process::start(&["serve"], &env, &dir);
-        assert_eq!(serve.listening(), base);
+        let serve = (!self.idle).then(|| {
+            let mut serve = Process::start(&["serve"], &env, &dir);
+            assert_eq!(serve.listening(), base);
+            serve
+        });
         World {
             klarna,
             mail,
@@ -146,7 +162,7 @@ impl WorldPlan {
             seen: Seen::default(),
             log: Mutex::default(),
             keys: Mutex::default(),
-            serve: Mutex::new(Some(serve)),
+            serve: Mutex::new(serve),
             simulator: Mutex::new(Some(simulator)),
             database,
         }
@@ -180,10 +196,13 @@ enum Database {
 impl Database {
     async fn created(server: &str, name: &str) -> Self {
         order_postgres(server, &format!("CREATE DATABASE {name}")).await;
-        let mut url = url::Url::parse(server).expect("PAYLINK_TEST_POSTGRES is a URL");
-        url.set_path(name);
+        // by hand: a URL of several hosts is none by the URL standard
+        let (place, query) = server.split_once('?').unwrap_or((server, ""));
+        let (hosts, _) = place
+            .rsplit_once('/')
+            .expect("the server's URL names a database");
         Self::Postgres {
-            url: url.into(),
+            url: format!("{hosts}/{name}?{query}"),
             server: server.to_owned(),
             name: name.to_owned(),
         }
@@ -301,6 +320,11 @@ impl World {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// Its database is dropped, where a server holds it.
+    pub async fn drops_database(&self) {
+        self.database.is_dropped().await;
     }
 
     pub fn is_postgres(&self) -> bool {
