@@ -11,6 +11,7 @@ pub mod fleet;
 mod kills;
 pub mod ledgers;
 mod paused;
+pub mod proxy;
 pub mod seed;
 mod storm;
 pub mod table;
