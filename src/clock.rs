@@ -1,6 +1,9 @@
 //! Time as an argument. Everything that asks "what time is it" holds a [`Clock`], so that a test
 //! can say "a minute passes" and mean it.
 
+#[cfg(feature = "chaos")]
+mod shift;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -38,6 +41,8 @@ impl Clock {
             Source::System => Timestamp::now().as_microsecond(),
             Source::Manual(hand) => hand.load(Ordering::SeqCst),
         };
+        #[cfg(feature = "chaos")]
+        let micros = shift::shifted(micros);
         Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
     }
 

@@ -43,6 +43,8 @@ pub enum Fault {
     Duplicate,
     /// It is not passed on; this is the answer.
     Status(u16),
+    /// It is not passed on; this is the answer, after so long. HTTP only.
+    Late(Duration, u16),
     /// It is not passed on; the answer is 429 with so many seconds of `Retry-After`. HTTP only.
     Busy(u64),
     /// It is passed on; the answer comes a byte at a time, and takes so long in all.

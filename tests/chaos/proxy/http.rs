@@ -145,6 +145,11 @@ pub(super) async fn converse(mut stream: TcpStream, book: &Book) -> std::io::Res
                 let answer = made(*status, "", &klarnas_words(*status));
                 return breaks_off(stream, &answer).await;
             }
+            Some(Fault::Late(long, status)) => {
+                tokio::time::sleep(*long).await;
+                let answer = made(*status, "", &klarnas_words(*status));
+                return breaks_off(stream, &answer).await;
+            }
             Some(Fault::Busy(seconds)) => {
                 let more = format!("retry-after: {seconds}\r\n");
                 return breaks_off(stream, &made(429, &more, &klarnas_words(429))).await;

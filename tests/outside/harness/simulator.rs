@@ -57,6 +57,23 @@ impl Klarna {
         self.list("/_sim/sessions").await
     }
 
+    /// One session by its id: cheaper than all of them.
+    pub async fn one_session(&self, id: &Value) -> Value {
+        let id = id.as_str().expect("a session's id");
+        self.ask(&format!("/_sim/sessions/{id}")).await
+    }
+
+    /// One order by its id.
+    pub async fn one_order(&self, id: &Value) -> Value {
+        let id = id.as_str().expect("an order's id");
+        self.ask(&format!("/_sim/orders/{id}")).await
+    }
+
+    /// The requests after the one of that number.
+    pub async fn log_after(&self, seq: u64) -> Vec<Value> {
+        self.list(&format!("/_sim/log?after={seq}")).await
+    }
+
     /// How many requests Klarna got so far.
     pub async fn calls(&self) -> usize {
         self.log().await.len()
