@@ -12,11 +12,12 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 
+use super::patient::{self, within};
 use super::proxy::{Fault, Proxy, Rule};
 use super::table::Run;
 use crate::outside::harness::http::Caller;
 use crate::outside::harness::world::id;
-use crate::outside::harness::{WorldPlan, sale, within};
+use crate::outside::harness::{WorldPlan, sale};
 
 /// Links of one batch; a long run has many batches.
 const LINKS: usize = 500;
@@ -40,9 +41,10 @@ fn token(path: &str) -> &str {
 async fn storm(plan: WorldPlan, database: &str) {
     let mut run = Run::begin("callback storm", database, 1, 20);
     let postman = Proxy::http().await;
-    let plan = plan
-        .without_channels()
-        .with("PAYLINK_PUBLIC_URL", &format!("http://127.0.0.1:{}", postman.port));
+    let plan = plan.without_channels().with(
+        "PAYLINK_PUBLIC_URL",
+        &format!("http://127.0.0.1:{}", postman.port),
+    );
     let world = plan.start().await;
     // nothing of Klarna's arrives by itself; a purchase is not asked about either
     for door in ["hpp", "push", "notification"] {
@@ -58,15 +60,17 @@ async fn storm(plan: WorldPlan, database: &str) {
     for round in 0..run.rounds() {
         let mut rng = run.rng(round);
         let before = postman.passed().len();
-        let from = world.klarna.log().await.last().and_then(|one| one["seq"].as_u64());
+        let from = world
+            .klarna
+            .log()
+            .await
+            .last()
+            .and_then(|one| one["seq"].as_u64());
         let sales: Vec<_> = (0..LINKS).map(|_| sale()).collect();
         let links: Vec<Value> = futures_util::stream::iter(sales)
             .map(|sale| {
                 let agent = agent.clone();
-                async move {
-                    let made = agent.sends(&sale).await.expect_any(&[201, 202]);
-                    agent.until_within(id(&made.json()), "open", 60).await
-                }
+                async move { patient::open(&agent, &sale).await }
             })
             .buffer_unordered(ABREAST)
             .collect()
@@ -116,12 +120,16 @@ async fn storm(plan: WorldPlan, database: &str) {
             .map(|letter| {
                 let stranger = world.stranger();
                 async move {
-                    let method = letter.method.parse().expect("a method");
-                    let mut call = stranger.request(method, &letter.path).revealing();
-                    if letter.method == "POST" {
-                        call = call.json(&letter.body);
-                    }
-                    (call.await.status, letter)
+                    let answer = patient::answered(|| {
+                        let method = letter.method.parse().expect("a method");
+                        let call = stranger.request(method, &letter.path).revealing();
+                        if letter.method == "POST" {
+                            call.json(&letter.body)
+                        } else {
+                            call
+                        }
+                    });
+                    (answer.await.status, letter)
                 }
             })
             .buffer_unordered(ABREAST)
@@ -129,7 +137,10 @@ async fn storm(plan: WorldPlan, database: &str) {
             .await;
         for (status, letter) in answers {
             run.holds(letter.right.contains(&status), || {
-                format!("{} {} ({:?}) answered {status}", letter.method, letter.path, letter.forged)
+                format!(
+                    "{} {} ({:?}) answered {status}",
+                    letter.method, letter.path, letter.forged
+                )
             });
             if letter.forged.is_some() {
                 run.count("forged", 1_u32);
@@ -138,19 +149,21 @@ async fn storm(plan: WorldPlan, database: &str) {
         // what was lost is healed by asking: 15 s after the link became payable, and every 15 s
         for link in paid {
             let done = within(60, async || {
-                let now = agent.link(id(link)).await;
+                let now = patient::link(&agent, id(link)).await;
                 (now["status"] == "completed").then_some(())
             })
             .await;
-            run.holds(done.is_some(), || format!("{} is paid and not completed", id(link)));
+            run.holds(done.is_some(), || {
+                format!("{} is paid and not completed", id(link))
+            });
         }
         for (link, act) in &acts {
-            let now = agent.link(id(link)).await;
+            let now = patient::link(&agent, id(link)).await;
             let is_paid = *act == Some("pay");
             run.holds(is_paid || now["status"] != "completed", || {
                 format!("{} was forged: {act:?}, and it is completed", id(link))
             });
-            let timeline = agent.timeline(id(link)).await;
+            let timeline = patient::timeline(&agent, id(link)).await;
             let times = timeline
                 .iter()
                 .filter(|event| event["type"] == "link.completed")
@@ -264,7 +277,9 @@ fn reads(run: &mut Run, log: &[Value]) {
     let mut times: HashMap<&str, Vec<jiff::Timestamp>> = HashMap::new();
     for entry in log.iter().filter(|entry| entry["op"] == "read_session") {
         let path = entry["path"].as_str().unwrap_or_default();
-        let at = entry["at"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        let at = entry["at"]
+            .as_str()
+            .and_then(|at| at.parse::<jiff::Timestamp>().ok());
         times.entry(path).or_default().extend(at);
     }
     let (mut all, mut most) = (0_usize, 0);
@@ -279,7 +294,9 @@ fn reads(run: &mut Run, log: &[Value]) {
                 .count();
             most = most.max(together);
             // a browser that comes back is shown what is read then; one may have been under way
-            run.holds(together <= 3, || format!("{together} reads within 2 s: {path}"));
+            run.holds(together <= 3, || {
+                format!("{together} reads within 2 s: {path}")
+            });
         }
     }
     run.count("reads", all);

@@ -19,6 +19,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::sleep;
 
 use self::cell::{Begun, Cell};
+use super::patient;
 use super::proxy::{Fault, Proxy, Rule};
 use super::table::Run;
 use crate::outside::harness::http::Caller;
@@ -160,13 +161,26 @@ pub struct Scene {
 
 impl Scene {
     async fn start(plan: WorldPlan) -> Self {
-        let (klarna, sms, mail) = (Proxy::http().await, Proxy::http().await, Proxy::smtp().await);
+        let (klarna, sms, mail) = (
+            Proxy::http().await,
+            Proxy::http().await,
+            Proxy::smtp().await,
+        );
         let plan = plan
-            .with("KLARNA_API_URL", &format!("http://127.0.0.1:{}", klarna.port))
+            .with(
+                "KLARNA_API_URL",
+                &format!("http://127.0.0.1:{}", klarna.port),
+            )
             .with("KLARNA_LINK_HOSTS", "127.0.0.1")
-            .with("SMS_HTTP_URL", &format!("http://127.0.0.1:{}/send", sms.port))
+            .with(
+                "SMS_HTTP_URL",
+                &format!("http://127.0.0.1:{}/send", sms.port),
+            )
             .with("SMS_HTTP_SUCCESS", "/state=ok")
-            .with("SMTP_URL", &format!("smtp://127.0.0.1:{}?tls=none", mail.port))
+            .with(
+                "SMTP_URL",
+                &format!("smtp://127.0.0.1:{}?tls=none", mail.port),
+            )
             .with("PAYLINK_CHAOS_SMTP_MS", "3000");
         let world = plan.start().await;
         let port = world.klarna.base.rsplit(':').next().expect("a port");
@@ -192,22 +206,23 @@ impl Scene {
         let made = wanted
             .into_iter()
             .map(|(step, ill)| Begun::prepared(self, step, ill));
-        futures_util::stream::iter(made)
-            .buffered(12)
-            .collect()
-            .await
+        futures_util::stream::iter(made).buffered(8).collect().await
     }
 
     /// Healthy reads all the while: single faults must not look like an outage to the breaker.
+    async fn pulses(&self) {
+        futures_util::future::join_all((0..4).map(|_| self.pulse())).await;
+    }
+
     async fn pulse(&self) {
-        let link = self.agent.creates(&sale()).await;
+        let link = patient::open(&self.agent, &sale()).await;
         let path = format!(
             "/v1/links/{}/refresh",
             crate::outside::harness::world::id(&link)
         );
         loop {
             self.agent.press(&path).await;
-            sleep(Duration::from_millis(15)).await;
+            sleep(Duration::from_millis(60)).await;
         }
     }
 
@@ -236,7 +251,7 @@ impl Scene {
         }
         let others = self.prepare(all(false)).await;
         tokio::select! {
-            () = self.pulse() => unreachable!("a pulse has no end"),
+            () = self.pulses() => unreachable!("a pulse has no end"),
             () = async {
                 let mut under_way = FuturesUnordered::new();
                 for mut begun in others {
@@ -245,7 +260,7 @@ impl Scene {
                         begun.ends(self).await
                     });
                     // so that those that hang don't all end in one moment
-                    let pause = sleep(Duration::from_millis(60));
+                    let pause = sleep(Duration::from_millis(120));
                     tokio::pin!(pause);
                     loop {
                         tokio::select! {
@@ -330,8 +345,14 @@ impl Scene {
         }
         self.world.crashes();
         self.world.comes_back_with(&[
-            ("KLARNA_API_URL", &format!("https://127.0.0.1:{}", self.klarna.port)),
-            ("SMS_HTTP_URL", &format!("https://127.0.0.1:{}/send", self.sms.port)),
+            (
+                "KLARNA_API_URL",
+                &format!("https://127.0.0.1:{}", self.klarna.port),
+            ),
+            (
+                "SMS_HTTP_URL",
+                &format!("https://127.0.0.1:{}/send", self.sms.port),
+            ),
             ("SMTP_URL", &format!("smtps://127.0.0.1:{}", self.mail.port)),
         ]);
         self.begin_the_rest(&mut cells).await;
@@ -363,7 +384,10 @@ impl Scene {
 
     /// The breaker is open for a minute afterwards: last.
     async fn no_access(&self, done: &mut Vec<Cell>) {
-        let wanted = vec![(Step::CreateOrder, Ill::S401), (Step::CreateSession, Ill::S401)];
+        let wanted = vec![
+            (Step::CreateOrder, Ill::S401),
+            (Step::CreateSession, Ill::S401),
+        ];
         let mut cells = self.prepare(wanted).await;
         futures_util::future::join_all(cells.iter_mut().map(|begun| begun.begins(self))).await;
         done.extend(self.finish(cells).await);
@@ -376,6 +400,8 @@ async fn matrix(plan: WorldPlan, database: &str) {
     let mut done = Vec::new();
     let mails = scene.single_faults(&mut done).await;
     eprintln!("{database}: {} cells of single requests", done.len());
+    let opened = scene.world.stderr().matches("klarna circuit open").count();
+    run.measured("breaker opened by single faults", opened.to_string());
     scene.refused(&mut done).await;
     scene.without_tls(&mut done).await;
     scene.without_names(&mut done).await;

@@ -4,14 +4,15 @@
 //! A scenario is a test that says [`Run::begin`], counts what it sees, notes what broke a law, and
 //! says [`Run::end`], which writes its row of the table and fails where a law was broken.
 
+mod callbacks;
 pub mod cluster;
 pub mod crowd;
 mod failover;
 pub mod fleet;
-mod callbacks;
 mod kills;
-mod matrix;
 pub mod ledgers;
+mod matrix;
+pub mod patient;
 mod paused;
 mod place;
 pub mod proxy;

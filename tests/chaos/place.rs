@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::fleet::{integrity, lite};
+use super::patient::within;
 use super::table::Run;
 use crate::outside::harness::http::{Answer, Caller};
 use crate::outside::harness::world::id;
-use crate::outside::harness::{Reply, World, WorldPlan, phone, reference, sale_of, within};
+use crate::outside::harness::{Reply, World, WorldPlan, phone, reference, sale_of};
 
 /// How long somebody holds the database.
 const HELD: Duration = Duration::from_secs(30);
@@ -63,8 +64,14 @@ async fn message_ends(run: &mut Run, world: &World, agent: &Caller, of: &(Value,
         let path = format!("/v1/links/{}/deliveries", id(link));
         let page = agent.get(&path).await.expect(200).json();
         let all = page["data"].as_array().expect("a list").clone();
-        let mine = all.iter().find(|one| one["id"] == *delivery).expect("it is listed");
-        mine["status"].as_str().unwrap_or_default().clone_into(&mut last);
+        let mine = all
+            .iter()
+            .find(|one| one["id"] == *delivery)
+            .expect("it is listed");
+        mine["status"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut last);
         ["sent", "unknown"].contains(&last.as_str()).then_some(())
     })
     .await;
@@ -92,7 +99,10 @@ async fn heals(run: &mut Run, world: &World, agent: &Caller, refused: &[String])
         let orders = world.klarna.orders_for(&json!(reference)).await.len();
         run.holds(orders == 1, || format!("{orders} orders of {}", id(&link)));
     }
-    run.measured("healed in", format!("{:.1} s", begun.elapsed().as_secs_f32()));
+    run.measured(
+        "healed in",
+        format!("{:.1} s", begun.elapsed().as_secs_f32()),
+    );
     // the background works too
     let (link, to) = (
         agent.sends(&sale_of(&reference())).await.expect(201).json(),
@@ -101,7 +111,9 @@ async fn heals(run: &mut Run, world: &World, agent: &Caller, refused: &[String])
     let path = format!("/v1/links/{}/deliveries", id(&link));
     let body = json!({"channel": "sms", "to": to});
     let delivery = agent.post(&path, &body).await.expect(201).json();
-    agent.until_delivery(id(&link), id(&delivery), "sent", 30).await;
+    agent
+        .until_delivery(id(&link), id(&delivery), "sent", 30)
+        .await;
     world.klarna.buyer(&link, "pay").await;
     agent.until_within(id(&link), "completed", 30).await;
 }
@@ -122,7 +134,10 @@ async fn while_held(run: &mut Run, world: &World, agent: &Caller) -> Vec<String>
     while begun.elapsed() < HELD.saturating_sub(Duration::from_secs(8)) {
         let names: Vec<_> = (0..4).map(|_| reference()).collect();
         let answers = names.iter().map(|name| sends(agent, name));
-        for (name, answer) in names.iter().zip(futures_util::future::join_all(answers).await) {
+        for (name, answer) in names
+            .iter()
+            .zip(futures_util::future::join_all(answers).await)
+        {
             match answer {
                 Ok(answer) => {
                     slowest = slowest.max(answer.took);
@@ -158,8 +173,12 @@ async fn somebody_holds_sqlite() {
     let refused = while_held(&mut run, &world, &agent).await;
     // who only reads is not in the way of who writes
     let seen = agent.get(&format!("/v1/links/{}", id(&leaving.0))).await;
-    run.holds(seen.status == 200, || format!("a read answered {}", seen.status));
-    holder.batch_execute("ROLLBACK").expect("the lock is let go");
+    run.holds(seen.status == 200, || {
+        format!("a read answered {}", seen.status)
+    });
+    holder
+        .batch_execute("ROLLBACK")
+        .expect("the lock is let go");
     drop(holder);
     heals(&mut run, &world, &agent, &refused).await;
     message_ends(&mut run, &world, &agent, &leaving).await;
@@ -187,7 +206,10 @@ async fn somebody_holds_postgres() {
     session.batch_execute(lock).await.expect("the lock");
     world.sms.lets_go();
     let refused = while_held(&mut run, &world, &agent).await;
-    session.batch_execute("ROLLBACK").await.expect("the lock is let go");
+    session
+        .batch_execute("ROLLBACK")
+        .await
+        .expect("the lock is let go");
     drop(session);
     let _ = carried.await;
     heals(&mut run, &world, &agent, &refused).await;
@@ -205,7 +227,9 @@ impl SmallDisk {
         let dir = std::env::temp_dir().join(format!("paylink_disk_{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a directory for the disk");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(&dir);
+        mount
+            .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+            .arg(&dir);
         let is_mounted = mount.output().is_ok_and(|it| it.status.success());
         is_mounted.then_some(Self(dir))
     }
@@ -291,7 +315,8 @@ fn shifts(file: &Path, seconds: i64) {
 
 async fn the_clock_leaps(plan: WorldPlan, database: &str) {
     let mut run = Run::begin("clock ±1 h", database, 1, 1);
-    let hand = std::env::temp_dir().join(format!("paylink_clock_{}_{database}", std::process::id()));
+    let hand =
+        std::env::temp_dir().join(format!("paylink_clock_{}_{database}", std::process::id()));
     shifts(&hand, 0);
     let shown = hand.display().to_string();
     let world = plan.with("PAYLINK_CHAOS_CLOCK", &shown).start().await;
@@ -310,11 +335,16 @@ async fn the_clock_leaps(plan: WorldPlan, database: &str) {
         heals(&mut run, &world, &agent, &[]).await;
         let other = agent.sends(&sale_of(&reference())).await.expect(201).json();
         let closed = agent.disables(id(&other)).await;
-        run.holds(closed.status == 200, || format!("a disable answered {}", closed.status));
+        run.holds(closed.status == 200, || {
+            format!("a disable answered {}", closed.status)
+        });
         sleep(Duration::from_secs(5)).await;
         let now = agent.link(id(&ending)).await;
         run.holds(now["status"] == "open", || {
-            format!("a leap by {shift} s made a link {} that had half an hour left", now["status"])
+            format!(
+                "a leap by {shift} s made a link {} that had half an hour left",
+                now["status"]
+            )
         });
         shifts(&hand, 0);
         sleep(Duration::from_secs(1)).await;

@@ -8,11 +8,12 @@ use futures_util::StreamExt;
 use rand::RngExt;
 use tokio::time::sleep;
 
+use super::patient::{self, within};
 use super::table::Run;
 use crate::outside::harness::http::Caller;
 use crate::outside::harness::simulator::Klarna;
 use crate::outside::harness::world::id;
-use crate::outside::harness::{World, WorldPlan, sale, within};
+use crate::outside::harness::{World, WorldPlan, sale};
 
 /// Races at once.
 const ABREAST: usize = 64;
@@ -46,7 +47,10 @@ fn wrong(seen: &Seen) -> Vec<&'static str> {
         paid || seen.ended == "disabled",
         "the link has no end, or another one",
     );
-    law(paid == seen.taken, "the link's end and Klarna's money differ");
+    law(
+        paid == seen.taken,
+        "the link's end and Klarna's money differ",
+    );
     law(
         (seen.session == "COMPLETED") == seen.taken,
         "Klarna's session and its order differ: the simulator is wrong",
@@ -80,17 +84,8 @@ async fn waits(offset: Duration) {
     }
 }
 
-async fn race(
-    agent: Caller,
-    klarna: Klarna,
-    offset: Duration,
-    buyer_leads: bool,
-) -> Result<Seen, String> {
-    let made = agent.sends(&sale()).await;
-    if ![201, 202].contains(&made.status) {
-        return Err(format!("create answered {}", made.text()));
-    }
-    let link = agent.until_within(id(&made.json()), "open", 60).await;
+async fn race(agent: Caller, klarna: Klarna, offset: Duration, buyer_leads: bool) -> Seen {
+    let link = patient::open(&agent, &sale()).await;
     let (name, session) = (id(&link), &link["klarna"]["session_id"]);
     let (buyer, seller) = if buyer_leads {
         (Duration::ZERO, offset)
@@ -103,13 +98,13 @@ async fn race(
     };
     let disables = async {
         waits(seller).await;
-        agent.disables(name).await
+        patient::answered(|| agent.disables(name)).await
     };
     let (_, answer) = tokio::join!(pays, disables);
     let body = answer.json();
     let said = body["code"].as_str().or(body["status"].as_str());
     let ended = within(40, async || {
-        let now = agent.link(name).await;
+        let now = patient::link(&agent, name).await;
         let last = now["status"].as_str().unwrap_or_default().to_owned();
         // an order that Klarna took must come to light, also where the link was closed before
         let truth = klarna.one_session(session).await["status"].clone();
@@ -118,11 +113,11 @@ async fn race(
     });
     let ended = match ended.await {
         Some(ended) => ended,
-        None => agent.link(name).await["status"].to_string(),
+        None => patient::link(&agent, name).await["status"].to_string(),
     };
     let order = klarna.one_order(&link["klarna"]["order_id"]).await;
-    let timeline = agent.timeline(name).await;
-    Ok(Seen {
+    let timeline = patient::timeline(&agent, name).await;
+    Seen {
         answered: answer.status,
         said: said.unwrap_or_default().to_owned(),
         ended,
@@ -134,7 +129,7 @@ async fn race(
         told_late: timeline
             .iter()
             .any(|event| event["type"] == "link.paid_after_disable"),
-    })
+    }
 }
 
 async fn races(plan: WorldPlan, database: &str) {
@@ -152,7 +147,12 @@ async fn races(plan: WorldPlan, database: &str) {
                 seen: Arc::default(),
                 ..agent
             };
-            (round, offset, leads, race(quiet, klarna, offset, leads).await)
+            (
+                round,
+                offset,
+                leads,
+                race(quiet, klarna, offset, leads).await,
+            )
         }
     });
     let mut seen = Vec::new();
@@ -163,17 +163,14 @@ async fn races(plan: WorldPlan, database: &str) {
     drop(all);
     for (round, offset, leads, seen) in seen {
         let who = if leads { "buyer" } else { "agent" };
-        match seen {
-            Err(fault) => run.violated(format!("round {round}: {fault}")),
-            Ok(seen) => {
-                for what in wrong(&seen) {
-                    run.violated(format!("round {round}, {who} leads by {offset:?}: {what}: {seen:?}"));
-                }
-                run.count(&seen.ended, 1_u32);
-                run.count(&format!("answered {}", seen.answered), 1_u32);
-                run.count("told late", u32::from(seen.told_late));
-            }
+        for what in wrong(&seen) {
+            run.violated(format!(
+                "round {round}, {who} leads by {offset:?}: {what}: {seen:?}"
+            ));
         }
+        run.count(&seen.ended, 1_u32);
+        run.count(&format!("answered {}", seen.answered), 1_u32);
+        run.count("told late", u32::from(seen.told_late));
     }
     ends(world).await;
     run.end();
@@ -209,13 +206,30 @@ fn each_law_can_be_broken() {
         told_late,
     };
     assert!(wrong(&seen(200, "disabled", "disabled", "DISABLED", false, false)).is_empty());
-    assert!(wrong(&seen(202, "disabling", "completed", "COMPLETED", true, false)).is_empty());
+    assert!(
+        wrong(&seen(
+            202,
+            "disabling",
+            "completed",
+            "COMPLETED",
+            true,
+            false
+        ))
+        .is_empty()
+    );
     assert!(wrong(&seen(200, "disabled", "completed", "COMPLETED", true, true)).is_empty());
     for broken in [
         seen(200, "disabled", "disabled", "COMPLETED", true, false),
         seen(200, "disabled", "completed", "COMPLETED", true, false),
         seen(200, "disabled", "completed", "DISABLED", false, true),
-        seen(409, "already_completed", "disabled", "DISABLED", false, false),
+        seen(
+            409,
+            "already_completed",
+            "disabled",
+            "DISABLED",
+            false,
+            false,
+        ),
         seen(202, "disabling", "disabling", "DISABLED", false, false),
         seen(500, "", "disabled", "DISABLED", false, false),
         seen(200, "disabled", "disabled", "DISABLED", false, true),

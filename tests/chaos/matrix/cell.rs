@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::super::patient::{self, within};
 use super::super::proxy::{Fault, Proxy, Rule};
 use super::{Ill, Scene, Step};
 use crate::outside::harness::world::id;
-use crate::outside::harness::{email, eventually, phone, reference, sale_of, within};
+use crate::outside::harness::{email, phone, reference, sale_of};
 
 /// What a person can read in the table.
 pub struct Cell {
@@ -70,8 +71,7 @@ impl Begun {
             return begun;
         }
         let agent = &scene.agent;
-        let made = agent.sends(&begun.sale()).await.expect_any(&[201, 202]);
-        let link = agent.until_within(id(&made.json()), "open", 60).await;
+        let link = patient::open(agent, &begun.sale()).await;
         if matches!(step, Step::Capture | Step::Refund) {
             scene.world.klarna.buyer(&link, "pay").await;
             begun.link = link.clone();
@@ -79,7 +79,8 @@ impl Begun {
         }
         if step == Step::Refund {
             let path = format!("/v1/links/{}/capture", id(&link));
-            agent.post(&path, &json!({})).await.expect_any(&[201, 202]);
+            let capture = patient::answered(|| agent.post(&path, &json!({}))).await;
+            capture.expect_any(&[201, 202]);
             begun.payment(scene, "captured_amount", 50_000).await;
         }
         begun.link = link;
@@ -95,7 +96,7 @@ impl Begun {
 
     async fn payment(&self, scene: &Scene, member: &str, amount: u32) -> Option<Value> {
         within(60, async || {
-            let now = scene.agent.link(id(&self.link)).await;
+            let now = patient::link(&scene.agent, id(&self.link)).await;
             (now["payment"][member] == amount).then_some(now)
         })
         .await
@@ -120,7 +121,10 @@ impl Begun {
                 self.reference.clone(),
             ],
             Step::CreateSession => {
-                vec!["POST /hpp/v1/sessions HTTP".to_owned(), self.reference.clone()]
+                vec![
+                    "POST /hpp/v1/sessions HTTP".to_owned(),
+                    self.reference.clone(),
+                ]
             }
             Step::ReadSession => vec![format!("GET /hpp/v1/sessions/{session} HTTP")],
             Step::Disable => vec![format!("DELETE /hpp/v1/sessions/{session} HTTP")],
@@ -192,7 +196,7 @@ impl Begun {
         let path = |verb: &str| format!("/v1/links/{}/{verb}", id(&self.link));
         self.saw = match self.step {
             Step::CreateOrder | Step::CreateSession => {
-                let answer = agent.sends(&self.sale()).await;
+                let answer = patient::answered(|| agent.sends(&self.sale())).await;
                 let body = answer.json();
                 let name = body["link_id"].as_str().or(body["id"].as_str());
                 self.link = json!({ "id": name });
@@ -200,24 +204,28 @@ impl Begun {
             }
             Step::ReadSession => {
                 klarna.buyer(&self.link, "pay").await;
-                let answer = agent.press(&path("refresh")).await;
+                let answer = patient::answered(|| agent.press(&path("refresh"))).await;
                 format!("{} {}", answer.status, status(&answer.json()))
             }
             Step::Disable | Step::Abort => {
-                let answer = agent.disables(id(&self.link)).await;
+                let answer = patient::answered(|| agent.disables(id(&self.link))).await;
                 let body = answer.json();
                 self.link["reference"] = self.reference.clone().into();
                 format!("{} {}", answer.status, status(&body))
             }
             Step::ReadPayment | Step::Acknowledge => {
                 klarna.buyer(&self.link, "pay").await;
-                let link = agent.until_within(id(&self.link), "completed", 40).await;
+                let link = patient::until(agent, id(&self.link), "completed", 120).await;
                 status(&link).to_owned()
             }
             Step::Capture | Step::Refund => {
-                let verb = if self.step == Step::Capture { "capture" } else { "refunds" };
+                let verb = if self.step == Step::Capture {
+                    "capture"
+                } else {
+                    "refunds"
+                };
                 let body = json!({ "amount": 20_000 });
-                let answer = agent.post(&path(verb), &body).await;
+                let answer = patient::answered(|| agent.post(&path(verb), &body)).await;
                 answer.status.to_string()
             }
             Step::Sms
@@ -226,9 +234,13 @@ impl Begun {
             | Step::SmtpRcpt
             | Step::SmtpData
             | Step::SmtpDot => {
-                let channel = if self.step == Step::Sms { "sms" } else { "email" };
+                let channel = if self.step == Step::Sms {
+                    "sms"
+                } else {
+                    "email"
+                };
                 let body = json!({ "channel": channel, "to": self.to });
-                let answer = agent.post(&path("deliveries"), &body).await;
+                let answer = patient::answered(|| agent.post(&path("deliveries"), &body)).await;
                 let answer = answer.expect(201);
                 id(&answer.json()).clone_into(&mut self.delivery);
                 answer.status.to_string()
@@ -238,7 +250,7 @@ impl Begun {
 
     async fn delivery(&self, scene: &Scene) -> Value {
         let path = format!("/v1/links/{}/deliveries", id(&self.link));
-        let page = scene.agent.get(&path).await.expect(200).json();
+        let page = patient::get(&scene.agent, &path).await;
         let all = page["data"].as_array().expect("a list");
         let mine = all.iter().find(|one| one["id"] == self.delivery);
         mine.expect("the delivery is in the list").clone()
@@ -246,13 +258,18 @@ impl Begun {
 
     /// Waits until the first attempt of a message has come to something.
     pub async fn is_judged_once(&self, scene: &Scene) {
-        let what = format!("{:?} {:?}: the first attempt is judged", self.step, self.ill);
-        eventually(&what, async || {
+        let judged = within(40, async || {
             let now = self.delivery(scene).await;
             let waits = now["status"] == "queued" && now["reason"].is_null();
             (!waits && now["status"] != "sending").then_some(())
-        })
-        .await;
+        });
+        let judged = judged.await;
+        assert!(
+            judged.is_some(),
+            "{:?} × {:?} is never tried",
+            self.step,
+            self.ill
+        );
     }
 
     /// Waits for the end, and looks at both sides.
@@ -269,7 +286,8 @@ impl Begun {
             Step::Abort => (self.aborts(scene).await, None),
             Step::ReadPayment => {
                 let seen = self.payment(scene, "remaining_amount", 50_000).await;
-                let known = seen.and_then(|link| link["payment"]["status"].as_str().map(str::to_owned));
+                let known =
+                    seen.and_then(|link| link["payment"]["status"].as_str().map(str::to_owned));
                 (known.unwrap_or_else(|| "unread".to_owned()), None)
             }
             Step::Acknowledge => {
@@ -299,7 +317,7 @@ impl Begun {
     async fn settles(&self, scene: &Scene, ends: &[&str]) -> String {
         let mut last = String::new();
         within(90, async || {
-            let link = scene.agent.link(id(&self.link)).await;
+            let link = patient::link(&scene.agent, id(&self.link)).await;
             status(&link).clone_into(&mut last);
             ends.contains(&last.as_str()).then_some(())
         })
@@ -324,7 +342,7 @@ impl Begun {
         let path = format!("/v1/links/{}/{what}", id(&self.link));
         let mut last = String::new();
         within(90, async || {
-            let all = scene.agent.get(&path).await.expect(200).json();
+            let all = patient::get(&scene.agent, &path).await;
             let ours = all["data"].as_array().expect("a list");
             let mine = ours.iter().find(|one| one["amount"] == 20_000);
             mine.map_or("none", status).clone_into(&mut last);
@@ -364,7 +382,7 @@ impl Begun {
     /// What holds whatever the fault was.
     async fn laws(&self, scene: &Scene) -> Vec<String> {
         let mut broken = Vec::new();
-        let link = scene.agent.link(id(&self.link)).await;
+        let link = patient::link(&scene.agent, id(&self.link)).await;
         let mut law = |holds: bool, what: String| {
             if !holds {
                 broken.push(what);
@@ -374,7 +392,10 @@ impl Begun {
             let session = scene.world.klarna.session(&link).await;
             law(
                 session["redirect_url"] == url,
-                format!("shown {url}, but its session has {}", session["redirect_url"]),
+                format!(
+                    "shown {url}, but its session has {}",
+                    session["redirect_url"]
+                ),
             );
         }
         let order = &link["klarna"]["order_id"];
@@ -386,7 +407,7 @@ impl Begun {
             );
         }
         // two pages at once that anybody was shown: every address in the link's history is one
-        let timeline = scene.agent.timeline(id(&link)).await;
+        let timeline = patient::timeline(&scene.agent, id(&link)).await;
         let mut shown: Vec<_> = timeline
             .iter()
             .filter_map(|event| event["data"]["link"]["url"].as_str().map(str::to_owned))

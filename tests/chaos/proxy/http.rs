@@ -134,11 +134,8 @@ pub(super) async fn converse(mut stream: TcpStream, book: &Book) -> std::io::Res
                 stream.shutdown().await?;
                 // the client may go on writing as long as it likes
                 let mut rest = Vec::new();
-                let _ = tokio::time::timeout(
-                    Duration::from_mins(1),
-                    stream.read_to_end(&mut rest),
-                )
-                .await;
+                let _ = tokio::time::timeout(Duration::from_mins(1), stream.read_to_end(&mut rest))
+                    .await;
                 return Ok(());
             }
             Some(Fault::Status(status)) => {

@@ -180,7 +180,8 @@ pub(super) async fn converse(stream: TcpStream, book: &Book) -> std::io::Result<
             let passed = book.0.lock().unwrap();
             let mut mine = passed.passed.iter().rev();
             let said = format!("DATA {to}");
-            mine.find(|one| one.what == said).is_some_and(|one| one.answered == Some(354))
+            mine.find(|one| one.what == said)
+                .is_some_and(|one| one.answered == Some(354))
         };
         if data_is_invited {
             let body = session.body().await?;

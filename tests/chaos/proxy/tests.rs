@@ -50,7 +50,11 @@ async fn each_fault_is_what_it_says() {
         proxy.arm(Rule::new(&[&json!(to).to_string()], fault.clone()));
         let begun = Instant::now();
         let seen = post(&proxy, &client, &to).await;
-        assert_eq!(seen.as_ref().ok().map(|one| one.0), status, "{to}: {seen:?}");
+        assert_eq!(
+            seen.as_ref().ok().map(|one| one.0),
+            status,
+            "{to}: {seen:?}"
+        );
         assert_eq!(gateway.to(&to).len(), passed_on, "{to}");
         if matches!(fault, Fault::Delay(_) | Fault::Drip(_)) {
             assert!(begun.elapsed() >= Duration::from_millis(50), "{to}");

@@ -272,7 +272,11 @@ impl Answer {
     #[track_caller]
     pub fn expect_any(self, statuses: &[u16]) -> Self {
         let (what, gist) = (&self.what, self.gist());
-        assert!(statuses.contains(&self.status), "{what} answered {} {gist}", self.status);
+        assert!(
+            statuses.contains(&self.status),
+            "{what} answered {} {gist}",
+            self.status
+        );
         self
     }
 

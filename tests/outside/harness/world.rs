@@ -366,7 +366,11 @@ impl World {
     pub fn comes_back_with(&self, changes: &[(&str, &str)]) {
         let mut env = self.env.clone();
         env.retain(|(name, _)| changes.iter().all(|(changed, _)| name != changed));
-        env.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        env.extend(
+            changes
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         let mut serve = Process::start(&["serve"], &env, &self.dir);
         assert_eq!(serve.listening(), self.base);
         *self.serve.lock().unwrap() = Some(serve);
