@@ -29,6 +29,9 @@ const AFTER_PANIC: SignedDuration = SignedDuration::from_secs(30);
 /// A job that could not be written down comes again after this time.
 const AFTER_FAULT: SignedDuration = SignedDuration::from_secs(5);
 
+/// A job that could not be put back is put back so much later.
+const PUT_BACK_AGAIN: Duration = Duration::from_secs(2);
+
 const KINDS: &[JobKind] = &[
     JobKind::Open,
     JobKind::Deliver,
@@ -190,13 +193,30 @@ async fn work(house: &House, claim: Claim) {
         .now()
         .saturating_add(wait)
         .unwrap_or(jiff::Timestamp::MAX);
-    if let Err(error) = house
-        .store
-        .write(move |tx| tx.again(&claim, due, poison))
-        .await
-    {
-        // its lease ends, or this process does: either way it comes again
+    put_back(house, claim, due, poison).await;
+}
+
+/// Puts a job back as soon as the database can be written again. Until then nobody takes it up while
+/// this process lives: on SQLite a lease has no end, on PostgreSQL the heartbeat renews it.
+async fn put_back(house: &House, claim: Claim, due: jiff::Timestamp, poison: bool) {
+    let kind = claim.job.kind.as_str();
+    loop {
+        let claim = claim.clone();
+        let again = house
+            .store
+            .write(move |tx| tx.again(&claim, due, poison))
+            .await;
+        let Err(error) = again else { return };
         tracing::warn!(%error, job = kind, "a job could not be put back");
+        match error {
+            StoreError::Overloaded
+            | StoreError::Again
+            | StoreError::Busy
+            | StoreError::Lost
+            | StoreError::Full => tokio::time::sleep(PUT_BACK_AGAIN).await,
+            // no later try would go better; the end of this process brings it back
+            _ => return,
+        }
     }
 }
 

@@ -16,6 +16,10 @@ pub async fn answered(call: impl Fn() -> Call) -> Answer {
     let begun = Instant::now();
     loop {
         let answer = call().await;
+        // 408: a connection that a starved client left unused for too long
+        if answer.status == 408 {
+            continue;
+        }
         if answer.status != 503 || begun.elapsed() > MOST {
             return answer;
         }

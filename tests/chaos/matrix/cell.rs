@@ -293,7 +293,11 @@ impl Begun {
             Step::Acknowledge => {
                 let limit = if self.ill == Ill::S400 { 5 } else { 60 };
                 let told = within(limit, async || {
-                    let order = scene.world.klarna.order(&self.link).await;
+                    let order = scene
+                        .world
+                        .klarna
+                        .one_order(&self.link["klarna"]["order_id"])
+                        .await;
                     (order["acknowledged"] == true).then_some(())
                 });
                 let word = told.await.map_or("not told", |()| "told");
@@ -330,7 +334,11 @@ impl Begun {
         let limit = if self.ill == Ill::S404 { 5 } else { 60 };
         let mut last = String::new();
         within(limit, async || {
-            let order = scene.world.klarna.order(&self.link).await;
+            let order = scene
+                .world
+                .klarna
+                .one_order(&self.link["klarna"]["order_id"])
+                .await;
             status(&order).clone_into(&mut last);
             (last == "aborted").then_some(())
         })
@@ -349,7 +357,12 @@ impl Begun {
             (last != "pending").then_some(())
         })
         .await;
-        let om = scene.world.klarna.order(&self.link).await["om"].clone();
+        let om = scene
+            .world
+            .klarna
+            .one_order(&self.link["klarna"]["order_id"])
+            .await["om"]
+            .clone();
         let amount = if what == "captures" {
             "captured_amount"
         } else {
@@ -389,7 +402,8 @@ impl Begun {
             }
         };
         if let Some(url) = link["url"].as_str() {
-            let session = scene.world.klarna.session(&link).await;
+            let session = &link["klarna"]["session_id"];
+            let session = scene.world.klarna.one_session(session).await;
             law(
                 session["redirect_url"] == url,
                 format!(
@@ -400,7 +414,7 @@ impl Begun {
         }
         let order = &link["klarna"]["order_id"];
         if status(&link) == "completed" && order.is_string() {
-            let order = scene.world.klarna.order(&link).await;
+            let order = scene.world.klarna.one_order(order).await;
             law(
                 order["om"].is_object(),
                 format!("completed, but Klarna has no payment: {}", order["status"]),

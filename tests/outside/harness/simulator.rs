@@ -11,14 +11,18 @@ pub struct Klarna {
 
 impl Klarna {
     async fn ask(&self, path: &str) -> Value {
-        let answer = self
-            .http
-            .get(format!("{}{path}", self.base))
-            .send()
-            .await
-            .expect("the simulator answers");
+        let mut answer = self.get(path).await;
+        // a connection that a starved client left unused for too long
+        while answer.status() == 408 {
+            answer = self.get(path).await;
+        }
         assert_eq!(answer.status(), 200, "{path}");
         answer.json().await.expect("JSON from the simulator")
+    }
+
+    async fn get(&self, path: &str) -> reqwest::Response {
+        let asked = self.http.get(format!("{}{path}", self.base)).send().await;
+        asked.expect("the simulator answers")
     }
 
     async fn tell(&self, path: &str, body: Value) -> (u16, Value) {
