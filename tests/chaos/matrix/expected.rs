@@ -65,7 +65,7 @@ fn right(step: Step, ill: Ill) -> (&'static str, &'static str, Option<(usize, us
         (Step::Acknowledge, Refused) => ("completed", "not told", None),
         (Step::Acknowledge, _) => ("completed", "told", None),
         (Step::Capture | Step::Refund, Fine) => ("201", "done", once),
-        (Step::Capture | Step::Refund, Refused | Missing) => ("409", "failed", never),
+        (Step::Capture | Step::Refund, Refused | Missing) => ("422", "failed", never),
         (Step::Capture | Step::Refund, _) => ("202", "done", once),
         (Step::Sms, Connect | Busy | Fine) => ("201", "sent", once),
         (Step::Sms, Unknown) => ("201", "unknown", at_most_once),
