@@ -1,7 +1,6 @@
 //! One cell: how a step is brought about, and how it is seen what became of it.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 

@@ -36,6 +36,7 @@ async fn each_fault_is_what_it_says() {
     for (fault, passed_on, status) in [
         (Fault::ResetBefore, 0, None),
         (Fault::Hang(Duration::from_millis(50)), 0, None),
+        (Fault::HalfClose, 0, None),
         (Fault::ResetAfter, 1, None),
         (Fault::Cut(20), 1, None),
         (Fault::Half, 1, None),
@@ -79,7 +80,10 @@ async fn rules_count() {
     }
     proxy.disarm(until);
     assert_eq!(post(&proxy, &client, "two").await.unwrap().0, 200);
-    assert_eq!(proxy.passed_with(&["POST /send"]).len(), 8);
+    let passed = proxy.passed_with(&["POST /send"]);
+    assert_eq!(passed.len(), 8);
+    let met = passed.iter().filter(|one| one.fault.is_some()).count();
+    assert_eq!(met, 5);
 }
 
 #[tokio::test]
