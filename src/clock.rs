@@ -1,6 +1,9 @@
 //! Time as an argument. Everything that asks "what time is it" holds a [`Clock`], so that a test
 //! can say "a minute passes" and mean it.
 
+#[cfg(feature = "chaos")]
+mod shift;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -50,6 +53,8 @@ impl Clock {
             Source::System => Timestamp::now().as_microsecond(),
             Source::Manual(hands) => hands.wall.load(Ordering::SeqCst),
         };
+        #[cfg(feature = "chaos")]
+        let micros = shift::shifted(micros);
         Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
     }
 

@@ -16,7 +16,7 @@ pub enum StoreError {
     Overloaded,
     /// Another transaction was in the way each time.
     Again,
-    /// Another process holds the SQLite file's write lock.
+    /// Another process holds the SQLite file's write lock, or a lock on PostgreSQL.
     Busy,
     /// The connection was lost, and with it the transaction.
     Lost,
@@ -40,7 +40,9 @@ impl fmt::Display for StoreError {
             StoreError::Taken(constraint) => write!(f, "already there: {constraint:?}"),
             StoreError::Overloaded => f.write_str("too many callers wait for the database"),
             StoreError::Again => f.write_str("other transactions were in the way"),
-            StoreError::Busy => f.write_str("another process is writing to the database file"),
+            StoreError::Busy => {
+                f.write_str("another process holds what is to be written in the database")
+            }
             StoreError::Lost => f.write_str("the connection to the database was lost"),
             StoreError::Full => f.write_str("the database's disk is full"),
             StoreError::Corrupt(_) => f.write_str("the database holds what it cannot hold"),
@@ -205,7 +207,14 @@ pub(super) fn judge(error: &Diesel) -> StoreError {
             StoreError::Lost
         }
         _ if says(&["disk is full", "No space left on device"]) => StoreError::Full,
-        _ if says(&["database is locked", "database table is locked"]) => StoreError::Busy,
+        _ if says(&[
+            "database is locked",
+            "database table is locked",
+            "canceling statement due to lock timeout",
+        ]) =>
+        {
+            StoreError::Busy
+        }
         _ => StoreError::Fatal(message.to_owned()),
     }
 }

@@ -35,6 +35,10 @@ const SETTINGS: [&str; 2] = [
     "SET lc_messages = 'C'",
 ];
 
+/// Who waits for a row or a table that another session holds is told so in the end, as SQLite's
+/// `busy_timeout` does (failure-model R12). Local: behind a pooler the session is somebody else's next.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'";
+
 pub(super) struct Pg {
     pub pool: Arc<Pool>,
     pub target: Box<Target>,
@@ -188,7 +192,7 @@ fn write<T, E: From<StoreError>>(
             let jitter = shared.random.below(10 << attempt);
             std::thread::sleep(Duration::from_millis(jitter));
         }
-        let mut conn = match pool.begun("BEGIN") {
+        let mut conn = match pool.begun(BEGIN) {
             Ok(conn) => conn,
             Err(StoreError::Lost) => continue,
             Err(error) => return Err(error.into()),

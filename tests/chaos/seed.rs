@@ -27,7 +27,7 @@ pub fn seed() -> u64 {
 }
 
 /// Whether the long column is wanted.
-fn is_long() -> bool {
+pub fn is_long() -> bool {
     std::env::var("PAYLINK_CHAOS_LONG").is_ok_and(|text| text == "1")
 }
 

@@ -182,6 +182,7 @@ fn sent(sale: &mut Value, channel: &str, to: &str) {
     sale["send"] = json!([{"channel": channel, "to": to}]);
 }
 
+#[allow(clippy::too_many_lines)] // one story, told from its beginning to its end
 async fn a_copy_learns_what_happened_since(w: &World) {
     let who = w.agent();
     // told to come later for hours: queued at the backup, sent after it

@@ -44,11 +44,31 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
+        let patient = Self {
             connect: Duration::from_secs(3),
             command: Duration::from_mins(1),
             final_dot: Duration::from_mins(10),
             idle: Duration::from_secs(30),
+        };
+        #[cfg(feature = "chaos")]
+        let patient = patient.hurried();
+        patient
+    }
+}
+
+#[cfg(feature = "chaos")]
+impl Timeouts {
+    /// A test of servers that hang can't wait ten minutes for each: `PAYLINK_CHAOS_SMTP_MS` is how
+    /// long commands and the final dot are waited for.
+    fn hurried(self) -> Self {
+        let millis = std::env::var("PAYLINK_CHAOS_SMTP_MS").ok();
+        match millis.and_then(|text| text.parse().ok()) {
+            Some(millis) => Self {
+                command: Duration::from_millis(millis),
+                final_dot: Duration::from_millis(millis),
+                ..self
+            },
+            None => self,
         }
     }
 }

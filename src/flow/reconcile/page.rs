@@ -172,8 +172,8 @@ mod tests {
 
     const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
-    fn session(reading: Reading, expires_at: Timestamp) -> Option<SessionNews> {
-        Some(SessionNews {
+    fn session(reading: Reading, expires_at: Timestamp) -> SessionNews {
+        SessionNews {
             reading,
             raw: "WORD".into(),
             order: None,
@@ -181,7 +181,7 @@ mod tests {
             updated_at: None,
             expires_at: Some(expires_at),
             id_check_url: None,
-        })
+        }
     }
 
     #[test]
@@ -206,8 +206,8 @@ mod tests {
         let disabled = in_stage(old.stage.clone().closed(now).unwrap());
         let expired = in_stage(open.stage.clone().expired(now).unwrap());
         let cancelled = in_stage(open.stage.clone().cancelled(now).unwrap());
-        let waiting = || session(Reading::Consumer(Consumer::NotOpened), end);
-        let over = || session(Reading::Consumer(Consumer::Back), now - MINUTE);
+        let waiting = || Some(session(Reading::Consumer(Consumer::NotOpened), end));
+        let over = || Some(session(Reading::Consumer(Consumer::Back), now - MINUTE));
         let differs = |link: &Link, session: Option<SessionNews>| {
             difference(
                 link,
@@ -230,13 +230,13 @@ mod tests {
             let status = link.stage.status();
             assert_eq!(differs(link, waiting()), none, "{status:?} waiting");
             assert_eq!(
-                differs(link, session(Reading::Completed, end)),
+                differs(link, Some(session(Reading::Completed, end))),
                 completed,
                 "{status:?} completed"
             );
             assert_eq!(differs(link, None), gone, "{status:?} gone");
             for reading in [Reading::Disabled, Reading::Cancelled] {
-                let there = session(reading, end);
+                let there = Some(session(reading, end));
                 assert_eq!(
                     differs(link, there),
                     disabled_there,

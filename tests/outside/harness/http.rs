@@ -268,6 +268,18 @@ impl Answer {
         self
     }
 
+    /// One of several statuses.
+    #[track_caller]
+    pub fn expect_any(self, statuses: &[u16]) -> Self {
+        let (what, gist) = (&self.what, self.gist());
+        assert!(
+            statuses.contains(&self.status),
+            "{what} answered {} {gist}",
+            self.status
+        );
+        self
+    }
+
     /// The problem document, whose form every refusal shares.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {

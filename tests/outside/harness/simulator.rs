@@ -11,14 +11,18 @@ pub struct Klarna {
 
 impl Klarna {
     async fn ask(&self, path: &str) -> Value {
-        let answer = self
-            .http
-            .get(format!("{}{path}", self.base))
-            .send()
-            .await
-            .expect("the simulator answers");
+        let mut answer = self.get(path).await;
+        // a connection that a starved client left unused for too long
+        while answer.status() == 408 {
+            answer = self.get(path).await;
+        }
         assert_eq!(answer.status(), 200, "{path}");
         answer.json().await.expect("JSON from the simulator")
+    }
+
+    async fn get(&self, path: &str) -> reqwest::Response {
+        let asked = self.http.get(format!("{}{path}", self.base)).send().await;
+        asked.expect("the simulator answers")
     }
 
     async fn tell(&self, path: &str, body: Value) -> (u16, Value) {
@@ -55,6 +59,23 @@ impl Klarna {
     /// Every session that was ever made.
     pub async fn sessions(&self) -> Vec<Value> {
         self.list("/_sim/sessions").await
+    }
+
+    /// One session by its id: cheaper than all of them.
+    pub async fn one_session(&self, id: &Value) -> Value {
+        let id = id.as_str().expect("a session's id");
+        self.ask(&format!("/_sim/sessions/{id}")).await
+    }
+
+    /// One order by its id.
+    pub async fn one_order(&self, id: &Value) -> Value {
+        let id = id.as_str().expect("an order's id");
+        self.ask(&format!("/_sim/orders/{id}")).await
+    }
+
+    /// The requests after the one of that number.
+    pub async fn log_after(&self, seq: u64) -> Vec<Value> {
+        self.list(&format!("/_sim/log?after={seq}")).await
     }
 
     /// How many requests Klarna got so far.

@@ -397,6 +397,20 @@ impl World {
         *self.serve.lock().unwrap() = Some(serve);
     }
 
+    /// The service starts again with other settings than the world's, until it comes back next.
+    pub fn comes_back_with(&self, changes: &[(&str, &str)]) {
+        let mut env = self.env.clone();
+        env.retain(|(name, _)| changes.iter().all(|(changed, _)| name != changed));
+        env.extend(
+            changes
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let mut serve = Process::start(&["serve"], &env, &self.dir);
+        assert_eq!(serve.listening(), self.base);
+        *self.serve.lock().unwrap() = Some(serve);
+    }
+
     /// Ends everything and holds the laws against what happened.
     pub async fn ends(self) {
         let log = self.klarna.log().await;

@@ -192,7 +192,7 @@ async fn what_moves_is_compared_again(w: &World) {
         w.klarna.breaks("capture", wait, 1).await;
         let (asker, body) = (who.clone(), json!({"amount": 100}));
         let path = format!("/v1/links/{}/capture", id(&link));
-        let asked = tokio::spawn(async move { asker.post(&path, &body).await });
+        let answer = tokio::spawn(async move { asker.post(&path, &body).await });
         eventually("it is on its way", async || {
             let all = listed(&who, &link, "captures").await;
             all.iter().any(|it| it["status"] == "pending").then_some(())
@@ -202,7 +202,7 @@ async fn what_moves_is_compared_again(w: &World) {
         let said = format!("{wait}: {} {}", ended.stdout, ended.stderr);
         assert_eq!(ended.code, Some(code), "{said}");
         assert!(ended.stdout.contains(words), "{said}");
-        let status = asked.await.expect("the request ends").status;
+        let status = answer.await.expect("the request ends").status;
         assert!(matches!(status, 201 | 202), "{status}");
         let done = within(60, async || {
             let all = listed(&who, &link, "captures").await;
@@ -251,7 +251,7 @@ async fn unpaid_links_are_held_against_their_pages(w: &World) {
     assert_eq!(answer.status(), 204);
     let ended = w.runs(&["reconcile", "--day", &day, "--json"]);
     assert_eq!(ended.code, Some(1), "{} {}", ended.stdout, ended.stderr);
-    let lines: Vec<Value> = ended
+    let told: Vec<Value> = ended
         .stdout
         .lines()
         .map(|line| serde_json::from_str(line).expect("a JSON line"))
@@ -262,10 +262,10 @@ async fn unpaid_links_are_held_against_their_pages(w: &World) {
         (disabled, "DISABLED"),
     ] {
         let drift = json!({"link": link["id"], "what": "status", "ours": "open", "klarna": klarna});
-        assert!(lines.contains(&drift), "{drift} is not in {lines:#?}");
+        assert!(told.contains(&drift), "{drift} is not in {told:#?}");
     }
     let sum = json!({"day": day, "compared": 6, "differences": 3, "unread": 0});
-    assert_eq!(lines.last(), Some(&sum));
+    assert_eq!(told.last(), Some(&sum));
     w.comes_back();
     for (link, status) in [
         (same, "open"),

@@ -1,0 +1,438 @@
+//! One cell: how a step is brought about, and how it is seen what became of it.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::super::patient::{self, within};
+use super::super::proxy::{Fault, Proxy, Rule};
+use super::{Ill, Scene, Step};
+use crate::outside::harness::world::id;
+use crate::outside::harness::{email, phone, reference, sale_of};
+
+/// What a person can read in the table.
+pub struct Cell {
+    pub step: Step,
+    pub ill: Ill,
+    pub saw: String,
+    pub became: String,
+    /// How often the other side did it (accepted the message, made the capture); where it matters.
+    pub times: Option<usize>,
+    /// Broken laws that are no matter of a cell's expectation.
+    pub broken: Vec<String>,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} → {}", self.saw, self.became)?;
+        match self.times {
+            Some(times) => write!(f, " ({times})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A step with its link, before or after the fault.
+pub struct Begun {
+    pub step: Step,
+    pub ill: Ill,
+    pub reference: String,
+    pub works: bool,
+    link: Value,
+    to: String,
+    delivery: String,
+    saw: String,
+    rule: Option<u64>,
+}
+
+fn status(link: &Value) -> &str {
+    link["status"].as_str().unwrap_or_default()
+}
+
+impl Begun {
+    /// Everything that must be there before, over a network that works.
+    pub async fn prepared(scene: &Scene, step: Step, ill: Ill) -> Self {
+        let mut begun = Self {
+            step,
+            ill,
+            reference: reference(),
+            works: false,
+            link: Value::Null,
+            to: match step {
+                Step::Sms => phone(),
+                _ => email(),
+            },
+            delivery: String::new(),
+            saw: String::new(),
+            rule: None,
+        };
+        if step.creates() {
+            return begun;
+        }
+        let agent = &scene.agent;
+        let link = patient::open(agent, &begun.sale()).await;
+        if matches!(step, Step::Capture | Step::Refund) {
+            scene.world.klarna.buyer(&link, "pay").await;
+            begun.link = link.clone();
+            begun.payment(scene, "remaining_amount", 50_000).await;
+        }
+        if step == Step::Refund {
+            let path = format!("/v1/links/{}/capture", id(&link));
+            let capture = patient::answered(|| agent.post(&path, &json!({}))).await;
+            capture.expect_any(&[201, 202]);
+            begun.payment(scene, "captured_amount", 50_000).await;
+        }
+        begun.link = link;
+        begun
+    }
+
+    fn sale(&self) -> Value {
+        let mut sale = sale_of(&self.reference);
+        // so that a session's request names the sale too
+        sale["page"] = json!({ "title": self.reference });
+        sale
+    }
+
+    async fn payment(&self, scene: &Scene, member: &str, amount: u32) -> Option<Value> {
+        within(60, async || {
+            let now = patient::link(&scene.agent, id(&self.link)).await;
+            (now["payment"][member] == amount).then_some(now)
+        })
+        .await
+    }
+
+    fn proxy<'a>(&self, scene: &'a Scene) -> &'a Proxy {
+        match self.step {
+            Step::Sms => &scene.sms,
+            step if step.is_mail() => &scene.mail,
+            _ => &scene.klarna,
+        }
+    }
+
+    /// The words by which a proxy knows this step's request.
+    fn words(&self) -> Vec<String> {
+        let of = |name: &str| self.link["klarna"][name].as_str().unwrap_or("?").to_owned();
+        let (order, session) = (of("order_id"), of("session_id"));
+        let payment = format!("/ordermanagement/v1/orders/{order}");
+        match self.step {
+            Step::CreateOrder => vec![
+                "POST /checkout/v3/orders HTTP".to_owned(),
+                self.reference.clone(),
+            ],
+            Step::CreateSession => {
+                vec![
+                    "POST /hpp/v1/sessions HTTP".to_owned(),
+                    self.reference.clone(),
+                ]
+            }
+            Step::ReadSession => vec![format!("GET /hpp/v1/sessions/{session} HTTP")],
+            Step::Disable => vec![format!("DELETE /hpp/v1/sessions/{session} HTTP")],
+            Step::Abort => vec![format!("POST /checkout/v3/orders/{order}/abort HTTP")],
+            Step::ReadPayment => vec![format!("GET {payment} HTTP")],
+            Step::Acknowledge => vec![format!("POST {payment}/acknowledge HTTP")],
+            Step::Capture => vec![format!("POST {payment}/captures HTTP")],
+            Step::Refund => vec![format!("POST {payment}/refunds HTTP")],
+            Step::Sms => vec!["POST /send".to_owned(), self.to.clone()],
+            // the greeting's recipient is nobody
+            Step::SmtpEhlo => vec!["EHLO".to_owned()],
+            Step::SmtpMail => vec![format!("MAIL {}", self.to)],
+            Step::SmtpRcpt => vec![format!("RCPT {}", self.to)],
+            Step::SmtpData => vec![format!("DATA {}", self.to)],
+            Step::SmtpDot => vec![format!("DOT {}", self.to)],
+        }
+    }
+
+    fn arm(&mut self, scene: &Scene, fault: Fault, times: u32) {
+        let words = self.words();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let rule = Rule::new(&words, fault).times(times);
+        self.rule = Some(self.proxy(scene).arm(rule));
+    }
+
+    /// Begins the step, whose first request meets the fault.
+    pub async fn begins(&mut self, scene: &Scene) {
+        // the whole-network fault of this step is the caller's affair
+        if !self.ill.is_connection() {
+            // a read is repeated by hint and poll: it is broken until the agent has looked
+            let times = u32::from(self.step != Step::ReadSession);
+            self.arm(scene, self.ill.fault(self.step), times);
+        }
+        self.acts(scene).await;
+        if self.step == Step::ReadSession && !self.ill.is_connection() {
+            self.heals(scene);
+        }
+    }
+
+    /// Begins the step while the whole network is down.
+    pub async fn begins_unruled(&mut self, scene: &Scene) {
+        self.acts(scene).await;
+    }
+
+    /// Begins the step and keeps it from its end, until [`Begun::heals`]: so that it is under way
+    /// when the network goes.
+    pub async fn waits(&mut self, scene: &Scene) {
+        let fault = match self.step {
+            Step::Sms => Fault::Busy(1),
+            step if step.is_mail() => Fault::ResetBefore,
+            _ => Fault::Status(503),
+        };
+        self.arm(scene, fault, 0);
+        self.acts(scene).await;
+        if !self.delivery.is_empty() {
+            self.is_judged_once(scene).await;
+        }
+    }
+
+    pub fn heals(&self, scene: &Scene) {
+        if let Some(rule) = self.rule {
+            self.proxy(scene).disarm(rule);
+        }
+    }
+
+    async fn acts(&mut self, scene: &Scene) {
+        self.works = true;
+        let (agent, klarna) = (&scene.agent, &scene.world.klarna);
+        let path = |verb: &str| format!("/v1/links/{}/{verb}", id(&self.link));
+        self.saw = match self.step {
+            Step::CreateOrder | Step::CreateSession => {
+                let answer = patient::answered(|| agent.sends(&self.sale())).await;
+                let body = answer.json();
+                let name = body["link_id"].as_str().or(body["id"].as_str());
+                self.link = json!({ "id": name });
+                answer.status.to_string()
+            }
+            Step::ReadSession => {
+                klarna.buyer(&self.link, "pay").await;
+                let answer = patient::answered(|| agent.press(&path("refresh"))).await;
+                format!("{} {}", answer.status, status(&answer.json()))
+            }
+            Step::Disable | Step::Abort => {
+                let answer = patient::answered(|| agent.disables(id(&self.link))).await;
+                let body = answer.json();
+                self.link["reference"] = self.reference.clone().into();
+                format!("{} {}", answer.status, status(&body))
+            }
+            Step::ReadPayment | Step::Acknowledge => {
+                klarna.buyer(&self.link, "pay").await;
+                let link = patient::until(agent, id(&self.link), "completed", 120).await;
+                status(&link).to_owned()
+            }
+            Step::Capture | Step::Refund => {
+                let verb = if self.step == Step::Capture {
+                    "capture"
+                } else {
+                    "refunds"
+                };
+                let body = json!({ "amount": 20_000 });
+                let answer = {
+                    // who is told "too much at once" repeats under the same key
+                    let key = format!("{verb} of {}", self.reference);
+                    let (path, body) = (path(verb), &body);
+                    patient::answered(|| agent.post(&path, body).idempotent(&key)).await
+                };
+                answer.status.to_string()
+            }
+            Step::Sms
+            | Step::SmtpEhlo
+            | Step::SmtpMail
+            | Step::SmtpRcpt
+            | Step::SmtpData
+            | Step::SmtpDot => {
+                let channel = if self.step == Step::Sms {
+                    "sms"
+                } else {
+                    "email"
+                };
+                let body = json!({ "channel": channel, "to": self.to });
+                let answer = patient::answered(|| agent.post(&path("deliveries"), &body)).await;
+                let answer = answer.expect(201);
+                id(&answer.json()).clone_into(&mut self.delivery);
+                answer.status.to_string()
+            }
+        };
+    }
+
+    async fn delivery(&self, scene: &Scene) -> Value {
+        let path = format!("/v1/links/{}/deliveries", id(&self.link));
+        let page = patient::get(&scene.agent, &path).await;
+        let all = page["data"].as_array().expect("a list");
+        let mine = all.iter().find(|one| one["id"] == self.delivery);
+        mine.expect("the delivery is in the list").clone()
+    }
+
+    /// Waits until the first attempt of a message has come to something.
+    pub async fn is_judged_once(&self, scene: &Scene) {
+        let judged = within(40, async || {
+            let now = self.delivery(scene).await;
+            let waits = now["status"] == "queued" && now["reason"].is_null();
+            (!waits && now["status"] != "sending").then_some(())
+        });
+        let judged = judged.await;
+        assert!(
+            judged.is_some(),
+            "{:?} × {:?} is never tried",
+            self.step,
+            self.ill
+        );
+    }
+
+    /// Waits for the end, and looks at both sides.
+    pub async fn ends(self, scene: &Scene) -> Cell {
+        let (became, times) = match self.step {
+            Step::CreateOrder | Step::CreateSession => {
+                (self.settles(scene, &["open", "failed"]).await, None)
+            }
+            Step::ReadSession => (self.settles(scene, &["completed"]).await, None),
+            Step::Disable => {
+                let ends = ["disabled", "expired", "completed"];
+                (self.settles(scene, &ends).await, None)
+            }
+            Step::Abort => (self.aborts(scene).await, None),
+            Step::ReadPayment => {
+                let seen = self.payment(scene, "remaining_amount", 50_000).await;
+                let known =
+                    seen.and_then(|link| link["payment"]["status"].as_str().map(str::to_owned));
+                (known.unwrap_or_else(|| "unread".to_owned()), None)
+            }
+            Step::Acknowledge => {
+                let limit = if self.ill == Ill::S400 { 5 } else { 60 };
+                let told = within(limit, async || {
+                    let order = scene
+                        .world
+                        .klarna
+                        .one_order(&self.link["klarna"]["order_id"])
+                        .await;
+                    (order["acknowledged"] == true).then_some(())
+                });
+                let word = told.await.map_or("not told", |()| "told");
+                (word.to_owned(), None)
+            }
+            Step::Capture => self.booked(scene, "captures").await,
+            Step::Refund => self.booked(scene, "refunds").await,
+            _ => self.left(scene).await,
+        };
+        let broken = self.laws(scene).await;
+        Cell {
+            step: self.step,
+            ill: self.ill,
+            saw: self.saw,
+            became,
+            times,
+            broken,
+        }
+    }
+
+    async fn settles(&self, scene: &Scene, ends: &[&str]) -> String {
+        let mut last = String::new();
+        within(90, async || {
+            let link = patient::link(&scene.agent, id(&self.link)).await;
+            status(&link).clone_into(&mut last);
+            ends.contains(&last.as_str()).then_some(())
+        })
+        .await;
+        last
+    }
+
+    async fn aborts(&self, scene: &Scene) -> String {
+        // a 404 says that there is nothing to abort: nobody tries again
+        let limit = if self.ill == Ill::S404 { 5 } else { 60 };
+        let mut last = String::new();
+        within(limit, async || {
+            let order = scene
+                .world
+                .klarna
+                .one_order(&self.link["klarna"]["order_id"])
+                .await;
+            status(&order).clone_into(&mut last);
+            (last == "aborted").then_some(())
+        })
+        .await;
+        last
+    }
+
+    async fn booked(&self, scene: &Scene, what: &str) -> (String, Option<usize>) {
+        let path = format!("/v1/links/{}/{what}", id(&self.link));
+        let mut last = String::new();
+        within(90, async || {
+            let all = patient::get(&scene.agent, &path).await;
+            let ours = all["data"].as_array().expect("a list");
+            let mine = ours.iter().find(|one| one["amount"] == 20_000);
+            mine.map_or("none", status).clone_into(&mut last);
+            (last != "pending").then_some(())
+        })
+        .await;
+        let om = scene
+            .world
+            .klarna
+            .one_order(&self.link["klarna"]["order_id"])
+            .await["om"]
+            .clone();
+        let amount = if what == "captures" {
+            "captured_amount"
+        } else {
+            "refunded_amount"
+        };
+        let theirs = om[what].as_array().map_or(0, |all| {
+            let mine = |one: &&Value| one[amount] == 20_000;
+            all.iter().filter(mine).count()
+        });
+        (last, Some(theirs))
+    }
+
+    async fn left(&self, scene: &Scene) -> (String, Option<usize>) {
+        let mut last = String::new();
+        within(120, async || {
+            let now = self.delivery(scene).await;
+            status(&now).clone_into(&mut last);
+            (!["queued", "sending"].contains(&last.as_str())).then_some(())
+        })
+        .await;
+        let accepted = if self.step == Step::Sms {
+            scene.world.sms.to(&self.to).len()
+        } else {
+            let mails = scene.world.mail.to(&self.to);
+            mails.iter().filter(|mail| mail.accepted).count()
+        };
+        (last, Some(accepted))
+    }
+
+    /// What holds whatever the fault was.
+    async fn laws(&self, scene: &Scene) -> Vec<String> {
+        let mut broken = Vec::new();
+        let link = patient::link(&scene.agent, id(&self.link)).await;
+        let mut law = |holds: bool, what: String| {
+            if !holds {
+                broken.push(what);
+            }
+        };
+        if let Some(url) = link["url"].as_str() {
+            let session = &link["klarna"]["session_id"];
+            let session = scene.world.klarna.one_session(session).await;
+            law(
+                session["redirect_url"] == url,
+                format!(
+                    "shown {url}, but its session has {}",
+                    session["redirect_url"]
+                ),
+            );
+        }
+        let order = &link["klarna"]["order_id"];
+        if status(&link) == "completed" && order.is_string() {
+            let order = scene.world.klarna.one_order(order).await;
+            law(
+                order["om"].is_object(),
+                format!("completed, but Klarna has no payment: {}", order["status"]),
+            );
+        }
+        // two pages at once that anybody was shown: every address in the link's history is one
+        let timeline = patient::timeline(&scene.agent, id(&link)).await;
+        let mut shown: Vec<_> = timeline
+            .iter()
+            .filter_map(|event| event["data"]["link"]["url"].as_str().map(str::to_owned))
+            .collect();
+        shown.sort();
+        shown.dedup();
+        law(shown.len() <= 1, format!("two pages were shown: {shown:?}"));
+        broken
+    }
+}
