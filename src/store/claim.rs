@@ -130,27 +130,27 @@ pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
         .iter()
         .map(|it| format!("'{}'", it.as_str()))
         .collect();
-    let words = words.join(", ");
+    let of_kind = format!("kind IN ({})", words.join(", "));
     let ready = ready(shared);
     // Klarna's limit makes links queue for their pages: the oldest link first, however often it was
     // tried; its id says its age. (Of other kinds there may be very many that are not due.)
-    let (ready, order) = match (kinds == [JobKind::Open], shared) {
-        (false, _) => (ready, "ready_at"),
-        (true, true) => (ready, "id"),
-        // the key's own order, without a sort
-        (true, false) => (format!("{ready} AND id >= 'open:' AND id < 'open;'"), "id"),
+    let (of_kind, order) = match (kinds == [JobKind::Open], shared) {
+        (false, _) => (of_kind, "ready_at"),
+        (true, true) => (of_kind, "id"),
+        // the key begins with the kind: its own order, without a sort
+        (true, false) => ("id >= 'open:' AND id < 'open;'".to_owned(), "id"),
     };
     if shared {
         // MATERIALIZED: the planner may otherwise run the sub-select twice and claim twice
         format!(
-            "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND kind IN ({words}) \
+            "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND {of_kind} \
              ORDER BY {order} LIMIT {limit} FOR UPDATE SKIP LOCKED) \
              UPDATE job SET owner = $2, attempt = job.attempt + 1, lease_until = {LEASE_END}, ready_at = {LEASE_END} \
              FROM picked WHERE job.id = picked.id RETURNING {COLUMNS}"
         )
     } else {
         format!(
-            "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND kind IN ({words}) \
+            "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND {of_kind} \
              ORDER BY {order} LIMIT {limit}) \
              UPDATE job SET owner = $2, attempt = attempt + 1, ready_at = {NO_END} \
              WHERE id IN (SELECT id FROM picked) RETURNING {}",

@@ -89,7 +89,7 @@ async fn the_two_schemas_are_one() {
         *all.entry(it.table.clone()).or_default() += 1;
         all
     });
-    assert_eq!(tables.len(), 15, "{tables:?}");
+    assert_eq!(tables.len(), 17, "{tables:?}");
     assert_eq!(
         left.symmetric_difference(&right).collect::<Vec<_>>(),
         Vec::<&Column>::new()
