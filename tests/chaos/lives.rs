@@ -132,13 +132,9 @@ impl Place {
         self.log.lock().unwrap().last().cloned().unwrap_or_default()
     }
 
-    /// The minute passes after which PostgreSQL's leases of the dead are over. (SQLite's have no end:
-    /// the next start frees them.)
+    /// The minute passes after which PostgreSQL's leases of the dead are over.
     pub async fn leases_end(&self) {
-        if self.world.is_postgres() {
-            self.sql("UPDATE job SET lease_until = 0, ready_at = 0 WHERE owner IS NOT NULL")
-                .await;
-        }
+        self.world.leases_end().await;
     }
 
     fn setting(&self, wanted: &str) -> String {

@@ -350,6 +350,7 @@ async fn a_recovery_outlives_a_crash_and_waits_for_klarna(w: &World) {
     sent(&mut mailed, "email", &to);
     let mailed = who.creates(&mailed).await;
     w.crashes();
+    w.leases_end().await;
     w.comes_back();
     let held = w.stranger().get("/readyz").await;
     assert_eq!(held.status, 503, "{}", held.text());
@@ -382,6 +383,7 @@ async fn texted_into_silence(w: &World, replies: &[Reply]) -> (Value, String, St
 async fn a_text_that_may_have_left_goes_again_under_its_name(w: &World) {
     let (link, delivery, to) = texted_into_silence(w, &[Reply::Silence]).await;
     w.crashes();
+    w.leases_end().await;
     w.comes_back();
     w.agent()
         .until_delivery(id(&link), &delivery, "sent", 10)
@@ -414,6 +416,7 @@ async fn what_may_have_left_is_not_called_skipped(w: &World) {
 async fn a_text_that_may_have_left_is_a_persons(w: &World) {
     let (link, delivery, to) = texted_into_silence(w, &[Reply::Silence]).await;
     w.crashes();
+    w.leases_end().await;
     w.comes_back();
     let now = w
         .agent()

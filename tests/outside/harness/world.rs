@@ -381,6 +381,19 @@ impl World {
         self.log.lock().unwrap().push_str(&serve.crash().stderr);
     }
 
+    /// The minute passes after which PostgreSQL's leases of the dead are over. (SQLite's have no end:
+    /// the next start frees them.)
+    pub async fn leases_end(&self) {
+        if let Database::Postgres { url, .. } = &self.database {
+            order_postgres(
+                url,
+                "UPDATE job SET lease_until = 0, ready_at = 0 WHERE owner IS NOT NULL; \
+                 UPDATE recovery SET lease_until = 0 WHERE owner IS NOT NULL",
+            )
+            .await;
+        }
+    }
+
     /// The service is asked to end, and ends well.
     pub fn stops(&self) -> Ended {
         let serve = self.serve.lock().unwrap().take().expect("the service runs");
