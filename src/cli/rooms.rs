@@ -155,6 +155,7 @@ pub(super) async fn house(
         vault,
         settings,
         runtime: tokio::runtime::Handle::current(),
+        reads: flow::Reads::default(),
         tasks: TaskTracker::new(),
         closing: tokio_util::sync::CancellationToken::new(),
         lease,

@@ -52,7 +52,7 @@ use crate::templates::Templates;
 pub use create::{Created, create};
 pub use disable::{Disabled, disable};
 pub use gates::Gates;
-pub use hint::{Hint, Named, Verdict, hint, returning, validate};
+pub use hint::{Hint, Named, Reads, Verdict, hint, returning, validate};
 pub use idempotency::{Answer, Key};
 pub use limits::Limits;
 pub use observe::refresh;
@@ -91,6 +91,8 @@ pub struct Parts {
     /// The runtime on which work that outlives its request runs: an actix worker drops what is
     /// spawned on its own when it stops (failure-model R2).
     pub runtime: tokio::runtime::Handle,
+    /// When which link was last read.
+    pub reads: Reads,
     /// What is under way on `runtime`, so that a shutdown can wait for it.
     pub tasks: TaskTracker,
     /// Cancelled when no effect may begin any more: the process ends soon.

@@ -22,6 +22,10 @@ pub(super) async fn watch(house: &House, claim: Claim) -> Result<(), Refusal> {
         return house.finish(claim).await;
     };
     let now = house.clock.now();
+    // hints come in bursts, and each makes this job due
+    if let Err(due) = house.reads.begin(id, now) {
+        return house.retry(claim, due).await;
+    }
     match observe::read_back(house, &link).await {
         Ok(Learned::Open) => house.retry(claim, next(&link, now)).await,
         Ok(Learned::Final) => match last_look(&link, now) {

@@ -174,8 +174,9 @@ impl Crowd {
             return;
         };
         if link["status"] == "open" {
-            let (status, _) = self.fleet.world.klarna.try_act(&link, "pay").await;
-            if status == 200 {
+            let (_, session) = self.fleet.world.klarna.try_act(&link, "pay").await;
+            // else the page was gone, or the validation refused the purchase of a closing link
+            if session["status"] == "COMPLETED" {
                 self.ledger.with(|book| book.paid.insert(id));
             }
         }

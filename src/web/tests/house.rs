@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{ApiKey, NewKey, Role};
 use crate::clock::Clock;
-use crate::flow::{House, Limits, MailUnknown, Parts, Settings};
+use crate::flow::{House, Limits, MailUnknown, Parts, Reads, Settings};
 use crate::klarna::{Klarna, KlarnaSettings};
 use crate::link::{Defaults, LineKind, Mode};
 use crate::random::Random;
@@ -106,6 +106,7 @@ impl Home {
                 operator: None,
             },
             runtime: tokio::runtime::Handle::current(),
+            reads: Reads::default(),
             tasks: TaskTracker::new(),
             closing: tokio_util::sync::CancellationToken::new(),
             lease,
