@@ -357,13 +357,11 @@ async fn the_clock_leaps(plan: WorldPlan, database: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the watch over the clocks (failure-model R7) is not there yet"]
 async fn the_clock_leaps_on_sqlite() {
     the_clock_leaps(WorldPlan::new().on_sqlite(), "SQLite").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the watch over the clocks (failure-model R7) is not there yet"]
 async fn the_clock_leaps_on_postgres() {
     match WorldPlan::new().on_postgres() {
         Some(plan) => the_clock_leaps(plan, "PostgreSQL").await,

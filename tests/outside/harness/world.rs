@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use serde_json::Value;
 
+use super::database::{Database, order_postgres};
 use super::gateway::Gateway;
 use super::http::{Caller, Seen, client};
 use super::law;
@@ -193,61 +194,6 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
-}
-
-#[derive(Clone)]
-enum Database {
-    Sqlite(String),
-    Postgres {
-        url: String,
-        server: String,
-        name: String,
-    },
-}
-
-impl Database {
-    async fn created(server: &str, name: &str) -> Self {
-        order_postgres(server, &format!("CREATE DATABASE {name}")).await;
-        // by hand: a URL of several hosts is none by the URL standard
-        let (place, query) = server.split_once('?').unwrap_or((server, ""));
-        let (hosts, _) = place
-            .rsplit_once('/')
-            .expect("the server's URL names a database");
-        Self::Postgres {
-            url: format!("{hosts}/{name}?{query}"),
-            server: server.to_owned(),
-            name: name.to_owned(),
-        }
-    }
-
-    /// Also after a failure: the server outlives the tests.
-    async fn is_dropped(&self) {
-        if let Self::Postgres { server, name, .. } = self {
-            order_postgres(server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
-        }
-    }
-
-    fn url(&self) -> &str {
-        match self {
-            Self::Sqlite(url) | Self::Postgres { url, .. } => url,
-        }
-    }
-}
-
-async fn order_postgres(server: &str, statement: &str) {
-    let (session, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls)
-        .await
-        .expect("PostgreSQL");
-    let carried = tokio::spawn(connection);
-    session
-        .batch_execute(statement)
-        .await
-        .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-    drop(session);
-    carried
-        .await
-        .expect("the connection ends")
-        .expect("the connection ends well");
 }
 
 pub struct World {

@@ -1,28 +1,26 @@
 //! *Deliver*: one message leaves, at most once. The attempt row is committed before the first
 //! byte; what it came to is committed afterwards; an attempt without a result is evidence that
-//! the message may have left (failure-model R1, R3, R4).
+//! the message may have left (failure-model R1, R3, R4). Whether it may be sent again is [`doubt`]'s,
+//! what an attempt came to is [`verdict`]'s.
 
-use std::time::Duration;
+mod doubt;
+mod verdict;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{House, MailUnknown, Refusal, after, nth_wait};
+use self::doubt::{Doubt, Repeats};
+use self::verdict::{Next, judge};
+use super::{House, Refusal, after};
 use crate::channel::sms::Sms;
 use crate::channel::{Outcome, mail::Mail, qr};
 use crate::chaos::{self, Bug, Point};
 use crate::link::{
-    Channel, Delivery, DeliveryId, DeliveryStatus, EventKind, Link, LinkId, Reason, ReasonCode,
-    Recipient, Status,
+    Delivery, DeliveryId, DeliveryStatus, EventKind, Link, LinkId, Reason, ReasonCode, Recipient,
+    Status,
 };
 use crate::store::{Attempt, AttemptId, Claim, Tx};
 use crate::templates::{Facts, Message};
 
-/// Waits of a mail that the server put off, seconds (`contract.md`, Deliveries).
-const MAIL_WAITS: &[i64] = &[60, 300, 900, 1_800, 3_600];
-/// Waits where the connection failed before the body, seconds; then as above.
-const MAIL_QUICK: &[i64] = &[5, 15, 60];
-/// Waits of an SMS that the gateway put off, seconds.
-const SMS_WAITS: &[i64] = &[5, 10, 20, 40, 80, 160, 300];
 /// The picture in a mail: twice the pixels that it is shown at.
 const MAIL_QR: qr::Look = qr::Look {
     size: 264,
@@ -31,9 +29,6 @@ const MAIL_QR: qr::Look = qr::Look {
 };
 /// An older claim is confirmed in the database directly before the first byte.
 const FRESH: SignedDuration = SignedDuration::from_secs(2);
-
-/// After this time a text message of unknown outcome stays so, for a person (failure-model R4).
-const PERSONS: SignedDuration = SignedDuration::from_mins(30);
 
 /// What the transaction before the first byte decided.
 enum Decision {
@@ -49,70 +44,6 @@ struct Sending {
     attempt: AttemptId,
     /// Of the attempts before this one.
     doubt: Option<Doubt>,
-}
-
-/// Attempts of which nobody can tell whether the message left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Doubt {
-    /// When the first of them began.
-    since: Timestamp,
-    times: usize,
-}
-
-impl Doubt {
-    fn of(tx: &mut Tx, id: DeliveryId) -> Result<Option<Self>, Refusal> {
-        let begun = tx.doubtful_attempts(id)?;
-        Ok(begun.first().map(|since| Self {
-            since: *since,
-            times: begun.len(),
-        }))
-    }
-
-    /// With one more that began at `now`.
-    fn more(before: Option<Self>, now: Timestamp) -> Self {
-        before.map_or(
-            Self {
-                since: now,
-                times: 1,
-            },
-            |it| Self {
-                times: it.times + 1,
-                ..it
-            },
-        )
-    }
-}
-
-/// Where the other side promises that the same name twice is one message: a gateway's idempotency
-/// window, or the operator's word for mail. Else a message of unknown outcome is not sent again.
-#[derive(Clone, Copy, Debug)]
-struct Repeats {
-    mail: MailUnknown,
-    sms: Option<SignedDuration>,
-}
-
-impl Repeats {
-    fn of(house: &House) -> Self {
-        let window = house
-            .sms
-            .as_ref()
-            .and_then(|gateway| gateway.abilities().idempotency_window);
-        Self {
-            mail: house.settings.mail_unknown,
-            sms: window.and_then(|it| SignedDuration::try_from(it).ok()),
-        }
-    }
-
-    /// Whether a message in doubt may be sent at `due`. A mail once more, with the same Message-ID; a
-    /// text under the same id for as long as the gateway knows it, and within 30 minutes.
-    fn allow(self, channel: Channel, doubt: Doubt, due: Timestamp) -> bool {
-        match channel {
-            Channel::Email => self.mail == MailUnknown::ResendOnce && doubt.times < 2,
-            Channel::Sms => self
-                .sms
-                .is_some_and(|window| due < after(doubt.since, window.min(PERSONS))),
-        }
-    }
 }
 
 /// Sends the message of a claimed job.
@@ -365,13 +296,6 @@ fn closed_first() -> Reason {
     }
 }
 
-/// What becomes of the delivery after an attempt.
-#[derive(Clone, Copy)]
-enum Next {
-    Over(EventKind),
-    Again(Timestamp),
-}
-
 async fn write_down(
     house: &House,
     claim: Claim,
@@ -429,166 +353,4 @@ async fn write_down(
             Ok::<_, Refusal>(tx.save(&link)?)
         })
         .await
-}
-
-fn judge(
-    house: &House,
-    link: &Link,
-    delivery: &mut Delivery,
-    doubt: Option<Doubt>,
-    outcome: Outcome,
-) -> Next {
-    let now = house.clock.now();
-    let channel = delivery.to.channel();
-    let may = |doubt, due| Repeats::of(house).allow(channel, doubt, due);
-    delivery.reason = None;
-    match outcome {
-        Outcome::Sent {
-            gateway,
-            message_id,
-            segments,
-            ..
-        } => {
-            delivery.status = DeliveryStatus::Sent;
-            delivery.sent_at = Some(now);
-            delivery.gateway = Some(gateway);
-            delivery.gateway_message_id = message_id;
-            delivery.segments = segments;
-            Next::Over(EventKind::DeliverySent)
-        }
-        Outcome::Refused(reason) => ended(delivery, doubt, reason),
-        Outcome::Later {
-            reason,
-            connection,
-            wait,
-        } => {
-            let due = after(now, back_off(house, delivery, connection, wait));
-            if link.expires_at().is_some_and(|end| due >= end)
-                || doubt.is_some_and(|it| !may(it, due))
-            {
-                let reason = Reason {
-                    code: ReasonCode::Expired,
-                    ..reason
-                };
-                return ended(delivery, doubt, reason);
-            }
-            again(delivery, reason, due)
-        }
-        Outcome::Unknown { detail } => {
-            let wait = match channel {
-                Channel::Email => SignedDuration::from_secs(60),
-                Channel::Sms => nth_wait(SMS_WAITS, i64::from(delivery.attempts)),
-            };
-            let due = after(now, wait);
-            if may(Doubt::more(doubt, now), due) {
-                return again(delivery, unknown(detail), due);
-            }
-            delivery.reason = Some(unknown(detail));
-            delivery.status = DeliveryStatus::Unknown;
-            Next::Over(EventKind::DeliveryUnknown)
-        }
-    }
-}
-
-fn again(delivery: &mut Delivery, reason: Reason, due: Timestamp) -> Next {
-    delivery.status = DeliveryStatus::Queued;
-    delivery.reason = Some(reason);
-    delivery.next_attempt_at = Some(due);
-    Next::Again(due)
-}
-
-/// It did not leave by this attempt. Where an earlier one may have sent it, that is still so.
-fn ended(delivery: &mut Delivery, doubt: Option<Doubt>, reason: Reason) -> Next {
-    if doubt.is_some() {
-        delivery.status = DeliveryStatus::Unknown;
-        delivery.reason = Some(unknown(format!(
-            "an earlier attempt may have sent it; the last one did not: {}",
-            reason.detail
-        )));
-        return Next::Over(EventKind::DeliveryUnknown);
-    }
-    delivery.status = DeliveryStatus::Failed;
-    delivery.reason = Some(reason);
-    Next::Over(EventKind::DeliveryFailed)
-}
-
-fn back_off(
-    house: &House,
-    delivery: &Delivery,
-    connection: bool,
-    asked: Option<Duration>,
-) -> SignedDuration {
-    let tries = i64::from(delivery.attempts) - 1;
-    let plain = wait(delivery.to.channel(), tries, connection, asked);
-    // up to 10 % more, so that a mail server that was away is not met by all at once
-    let millis = u64::try_from(plain.as_millis()).unwrap_or(0) / 10;
-    let jitter = i64::try_from(house.random.below(millis + 1)).unwrap_or(0);
-    plain + SignedDuration::from_millis(jitter)
-}
-
-/// The wait after `tries` earlier ones of its kind. What a gateway asked for lengthens it, up to
-/// the schedule's own longest (failure-model, SMS: 5 s … 5 min).
-fn wait(channel: Channel, tries: i64, connection: bool, asked: Option<Duration>) -> SignedDuration {
-    match channel {
-        Channel::Sms => {
-            let most = nth_wait(SMS_WAITS, i64::MAX);
-            // longer than can be counted is longer than that too
-            let asked = asked.map(|it| SignedDuration::try_from(it).unwrap_or(most));
-            let asked = asked.unwrap_or(SignedDuration::ZERO).min(most);
-            nth_wait(SMS_WAITS, tries).max(asked)
-        }
-        Channel::Email if connection && tries < 3 => nth_wait(MAIL_QUICK, tries),
-        Channel::Email if connection => nth_wait(MAIL_WAITS, tries - 3),
-        Channel::Email => nth_wait(MAIL_WAITS, tries),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_have_left_is_sent_again_only_under_a_promise() {
-        let start: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        let at = |seconds| after(start, SignedDuration::from_secs(seconds));
-        let doubt = |times| Doubt {
-            since: start,
-            times,
-        };
-        let repeats = |mail, sms: Option<i64>| Repeats {
-            mail,
-            sms: sms.map(SignedDuration::from_secs),
-        };
-        let none = repeats(MailUnknown::Ask, None);
-        assert!(!none.allow(Channel::Email, doubt(1), at(1)));
-        assert!(!none.allow(Channel::Sms, doubt(1), at(1)));
-        let once = repeats(MailUnknown::ResendOnce, None);
-        assert!(once.allow(Channel::Email, doubt(1), at(9_000)));
-        assert!(!once.allow(Channel::Email, doubt(2), at(1)));
-        assert!(!once.allow(Channel::Sms, doubt(1), at(1)));
-        let day = repeats(MailUnknown::Ask, Some(86_400));
-        assert!(day.allow(Channel::Sms, doubt(7), at(1_799)));
-        assert!(!day.allow(Channel::Sms, doubt(1), at(1_800)), "a person's");
-        let minute = repeats(MailUnknown::Ask, Some(60));
-        assert!(minute.allow(Channel::Sms, doubt(1), at(59)));
-        assert!(!minute.allow(Channel::Sms, doubt(1), at(60)));
-        let first = Doubt::more(None, at(5));
-        assert_eq!((first.since, first.times), (at(5), 1));
-        let second = Doubt::more(Some(first), at(9));
-        assert_eq!((second.since, second.times), (at(5), 2));
-    }
-
-    #[test]
-    fn a_gateway_may_ask_for_a_longer_wait_of_up_to_five_minutes() {
-        let sms = |tries, asked: Option<u64>| {
-            wait(Channel::Sms, tries, false, asked.map(Duration::from_secs)).as_secs()
-        };
-        assert_eq!(sms(0, None), 5);
-        assert_eq!(sms(0, Some(42)), 42);
-        assert_eq!(sms(0, Some(1)), 5);
-        assert_eq!(sms(5, Some(42)), 160);
-        assert_eq!(sms(0, Some(3_600)), 300);
-        assert_eq!(sms(0, Some(u64::MAX)), 300);
-        assert_eq!(sms(99, None), 300);
-    }
 }
