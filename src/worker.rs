@@ -3,18 +3,20 @@
 //! process does that holds a lease, also one that only serves: the heartbeat, the look at the clocks,
 //! the exchange of Klarna's gates.
 
+mod clocks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::SignedDuration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::clocks::Clocks;
 use crate::chaos::{self, Point};
-use crate::clock::Drift;
 use crate::flow::{self, Gates, House};
 use crate::store::{Claim, JobKind, StoreError};
 
@@ -37,8 +39,6 @@ const HEARTBEAT_AGAIN: Duration = Duration::from_secs(2);
 const BEAT: Duration = Duration::from_secs(10);
 /// How often wall clock and monotonic clock are compared, and other processes' gates looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// After a leap of the wall clock no link's own end is believed for this long (failure-model R7).
-const DISTRUST: Duration = Duration::from_mins(5);
 /// After so much of a stop no effect begins any more; the rest is for what is under way.
 const LAST_CALL: Duration = Duration::from_secs(10);
 /// A job that panicked comes again after this time; after five panics it is parked.
@@ -68,15 +68,16 @@ pub struct Worker {
     house: House,
 }
 
-/// Until when the wall clock is not to be believed, by the monotonic one.
-type Doubt = watch::Receiver<Duration>;
-
 /// Starts the background work of this process. Without `jobs` it claims none, and only keeps what
 /// its requests hold.
 pub fn start(house: House, jobs: bool) -> Worker {
     let stop = CancellationToken::new();
-    let (doubting, doubt) = watch::channel(Duration::ZERO);
-    let mut beats = vec![house.runtime.spawn(tick(house.clone(), doubting))];
+    let clocks = Arc::new(Clocks::new(&house.clock));
+    let mut beats = vec![
+        house
+            .runtime
+            .spawn(tick(house.clone(), Arc::clone(&clocks))),
+    ];
     // SQLite's leases have no end; the beat frees what nobody works on any more there, too
     beats.push(house.runtime.spawn(heartbeat(house.clone())));
     if house.store.is_shared() {
@@ -91,7 +92,7 @@ pub fn start(house: House, jobs: bool) -> Worker {
         let recovering = recovery(house.clone(), stop.clone());
         loops.push(house.runtime.spawn(recovering));
         for kind in KINDS {
-            let serving = serve(house.clone(), *kind, stop.clone(), doubt.clone());
+            let serving = serve(house.clone(), *kind, stop.clone(), Arc::clone(&clocks));
             loops.push(house.runtime.spawn(serving));
         }
     }
@@ -135,7 +136,7 @@ impl Worker {
     }
 }
 
-async fn serve(house: House, kind: JobKind, stop: CancellationToken, doubt: Doubt) {
+async fn serve(house: House, kind: JobKind, stop: CancellationToken, clocks: Arc<Clocks>) {
     let hands = Arc::new(Semaphore::new(HANDS));
     let woken = house.store.woken(kind);
     loop {
@@ -143,7 +144,8 @@ async fn serve(house: House, kind: JobKind, stop: CancellationToken, doubt: Doub
         tokio::pin!(signal);
         // registered before the look: a commit between look and wait is not missed
         signal.as_mut().enable();
-        let taken = if kind == JobKind::Expire && is_doubted(&doubt, &house) {
+        // looked at here, too: a leap is met by what it makes due before the next tick notices it
+        let taken = if kind == JobKind::Expire && clocks.are_doubted(&house).await {
             Ok(0)
         } else {
             take(&house, kind, &hands).await
@@ -327,35 +329,13 @@ async fn heartbeat(house: House) {
     }
 }
 
-/// Looks at the clocks each second: at leases that ran out, and at a wall clock that was set.
-async fn tick(house: House, doubt: watch::Sender<Duration>) {
-    let mut drift = Drift::new(&house.clock);
+/// Looks each second at leases that ran out, and at a wall clock that was set.
+async fn tick(house: House, clocks: Arc<Clocks>) {
     loop {
         tokio::time::sleep(TICK).await;
-        look_at_clocks(&house, &mut drift, &doubt).await;
+        house.store.let_lapse();
+        clocks.are_doubted(&house).await;
     }
-}
-
-async fn look_at_clocks(house: &House, drift: &mut Drift, doubt: &watch::Sender<Duration>) {
-    house.store.let_lapse();
-    let Some(leap) = drift.leapt(&house.clock) else {
-        return;
-    };
-    doubt.send_replace(house.clock.monotonic() + DISTRUST);
-    let words = format!(
-        "the wall clock was set by {} s: no link expires by itself for 5 minutes",
-        leap.as_secs()
-    );
-    house.alert("clock_leap", &words, None).await;
-    // a machine that slept finds its leases gone
-    if let Err(error) = house.store.renew_leases().await {
-        tracing::error!(%error, "the leases of this process could not be renewed");
-    }
-}
-
-/// Whether the wall clock is not to be believed now.
-fn is_doubted(doubt: &Doubt, house: &House) -> bool {
-    *doubt.borrow() > house.clock.monotonic()
 }
 
 /// Klarna's breakers, as other processes see them.
@@ -431,6 +411,3 @@ pub async fn drain(house: &House) -> Result<usize, StoreError> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
