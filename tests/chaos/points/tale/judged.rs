@@ -116,10 +116,13 @@ impl Tale<'_> {
         for delivery in link["deliveries"].as_array().into_iter().flatten() {
             let (channel, status) = (text(delivery, "channel"), text(delivery, "status"));
             let texts: Vec<String> = if channel == "sms" {
+                // numbers for fiction are few: another tale may have drawn the same
+                let ours = format!(" {} ", self.reference);
                 let texts = world.sms.to(&self.phone);
                 texts
                     .iter()
                     .map(|it| text(&it.body, "text").to_owned())
+                    .filter(|text| text.contains(&ours))
                     .collect()
             } else {
                 let mails = world.mail.to(&self.email);
