@@ -6,8 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use diesel::result::QueryResult;
 
 use super::error::judge;
+use super::witness::Witness;
 use super::{Backend, Conn, JobKind, Shared, Store, StoreError};
-use crate::link::{Delivery, EventId, LinkId};
+use crate::link::{Delivery, LinkId};
 
 /// One transaction. Its verbs are spread over `tx/`, a file per subject.
 pub struct Tx<'a> {
@@ -36,8 +37,8 @@ pub(super) struct Noted {
     pub appended: bool,
     /// The place in the stream that it took (SQLite).
     pub position: Option<i64>,
-    /// The last event's id: the witness of an unknown commit (failure-model R6).
-    pub witness: Option<EventId>,
+    /// A row that this write inserted: tells what became of an unknown commit (failure-model R6).
+    pub witness: Option<Witness>,
 }
 
 impl Noted {
@@ -149,8 +150,8 @@ pub(super) fn run<T, E: From<StoreError>>(
 
 impl Store {
     /// One transaction, durable when it answers `Ok`. The closure may run more than once: ids, time
-    /// and chance are made before it. A write that is not harmless to repeat appends an event, and
-    /// the event's id is its witness.
+    /// and chance are made before it. A write that is not harmless to repeat inserts a row that is
+    /// its [`Witness`].
     pub async fn write<T, E>(
         &self,
         closure: impl Fn(&mut Tx) -> Result<T, E> + Send + 'static,

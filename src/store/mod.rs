@@ -23,6 +23,7 @@ mod search;
 mod tests;
 mod tx;
 mod url;
+mod witness;
 mod writer;
 
 use std::path::PathBuf;

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use diesel::prelude::*;
-use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -20,8 +18,7 @@ use super::pgw::PgW;
 use super::pool::{Pool, blocking};
 use super::url::{Target, Tls};
 use super::{Conn, OpenError, Shared, StoreError, Tx};
-use crate::chaos::{self, Bug, Point};
-use crate::link::EventId;
+use crate::chaos::{self, Point};
 
 /// How often a transaction is tried before its caller is told.
 const TRIES: u32 = 5;
@@ -228,8 +225,8 @@ fn write<T, E: From<StoreError>>(
                 drop(conn);
                 // without a witness the write is harmless to repeat
                 if let Some(witness) = ended.noted.witness {
-                    tracing::warn!(%error, %witness, "a COMMIT went unanswered; asking for its witness");
-                    if committed(pool, witness)? {
+                    tracing::warn!(%error, ?witness, "a COMMIT went unanswered; asking for its witness");
+                    if witness.was_committed(pool)? {
                         ended.noted.tell(shared);
                         return answer;
                     }
@@ -239,32 +236,4 @@ fn write<T, E: From<StoreError>>(
         }
     }
     Err(last.into())
-}
-
-/// Whether the transaction that appended `witness` was committed. Its old backend may still be
-/// inside COMMIT, where a look-up would say "no" too early: an insert of the same id waits for it.
-pub(super) fn committed(pool: &Pool, witness: EventId) -> Result<bool, StoreError> {
-    const PROBE: &str = "INSERT INTO event (id, kind, created_at, json) VALUES ($1, '', 0, '') \
-                         ON CONFLICT (id) DO NOTHING";
-    /// For [`Bug::PlainLookup`] only: a row where there is none.
-    const PLAIN: &str = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = $1)";
-    for millis in [0, 50, 200, 1000, 3000] {
-        std::thread::sleep(Duration::from_millis(millis));
-        let Ok(mut conn) = pool.begun("BEGIN") else {
-            continue;
-        };
-        let probe = if chaos::planted(Bug::PlainLookup) {
-            PLAIN
-        } else {
-            PROBE
-        };
-        let inserted = diesel::sql_query(probe)
-            .bind::<Text, _>(witness.to_string())
-            .execute(&mut conn);
-        pool.undo(conn);
-        if let Ok(rows) = inserted {
-            return Ok(rows == 0);
-        }
-    }
-    Err(StoreError::Lost)
 }

@@ -4,7 +4,7 @@ use super::*;
 
 const ALL: &[JobKind] = JobKind::ALL;
 
-fn job(kind: JobKind, subject: &str, due_at: Timestamp) -> Job {
+pub(super) fn job(kind: JobKind, subject: &str, due_at: Timestamp) -> Job {
     let link = LinkId::new(start(), &Random::seeded(3));
     Job {
         kind,
@@ -15,11 +15,11 @@ fn job(kind: JobKind, subject: &str, due_at: Timestamp) -> Job {
 }
 
 impl Fixture {
-    async fn promise(&self, job: Job) {
+    pub(super) async fn promise(&self, job: Job) {
         self.write(move |tx| tx.enqueue(&job)).await;
     }
 
-    async fn claims(&self, owner: &'static str) -> Vec<Claim> {
+    pub(super) async fn claims(&self, owner: &'static str) -> Vec<Claim> {
         let now = self.clock.now();
         self.write(move |tx| tx.claim(&Lease::of(owner), now, 10, ALL))
             .await

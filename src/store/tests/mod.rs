@@ -23,10 +23,11 @@ use diesel::connection::SimpleConnection;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
+use crate::access::{ApiKey, Role};
 use crate::link::{
     Actor, Address, Customer, Delivery, DeliveryId, DeliveryStatus, Email, EventId, EventKind,
-    KeyId, KlarnaView, Line, LineKind, Link, LinkId, Mode, Page, Pair, Phone, Recipient, Sale,
-    Stage, Tree, UseCase,
+    KeyId, KlarnaView, Line, LineKind, Link, LinkId, Mode, Operation, OperationId, OperationKind,
+    Outcome, Page, Pair, Phone, Recipient, Sale, Stage, Tree, UseCase,
 };
 
 /// An open, migrated, empty store, with the time and chance that it was given.
@@ -175,6 +176,36 @@ impl Fixture {
             Ok(link)
         })
         .await
+    }
+
+    /// A capture that is wanted and not yet asked for.
+    pub fn operation(&self, link: &Link) -> Operation {
+        Operation {
+            id: OperationId::new(OperationKind::Capture, start(), &self.random),
+            link: link.id,
+            amount: Some(4_799),
+            reference: Some("INV-1".into()),
+            lines: link.sale.lines.clone(),
+            shipments: vec![Tree::Map(vec![("tracking_number".into(), "T1".into())])],
+            outcome: Outcome::Pending,
+            asked_at: Some(start()),
+            created_by: Actor::Paylink,
+            created_at: start(),
+        }
+    }
+
+    pub fn key(&self) -> ApiKey {
+        ApiKey {
+            id: KeyId::new(start(), &self.random),
+            name: "till".into(),
+            role: Role::Tablet,
+            store: "north".into(),
+            mode: Mode::Test,
+            expires_at: Some(self.later(60)),
+            revoked_at: None,
+            created_at: start(),
+            hash: [9; 32],
+        }
     }
 
     pub fn event(&self) -> EventId {

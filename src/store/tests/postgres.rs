@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
+use super::jobs::job;
 use super::*;
-use crate::store::pg::{Pg, committed};
+use crate::store::door::run;
+use crate::store::pg::Pg;
 use crate::store::url::{Place, Target, Tls};
+use crate::store::witness::Witness;
 
 #[derive(QueryableByName)]
 struct Count {
@@ -134,7 +137,8 @@ async fn a_witness_waits_for_the_old_backend() {
         .await
         .unwrap();
         let pool = Arc::clone(&f.pg().pool);
-        let asking = tokio::task::spawn_blocking(move || committed(&pool, witness));
+        let asking =
+            tokio::task::spawn_blocking(move || Witness::Event(witness).was_committed(&pool));
         let waits = format!(
             "SELECT 1 FROM pg_stat_activity AS a, pg_locks AS l, pg_stat_activity AS old \
              WHERE a.pid = l.pid AND NOT l.granted AND a.query LIKE '%ON CONFLICT (id) DO NOTHING%' \
@@ -146,6 +150,85 @@ async fn a_witness_waits_for_the_old_backend() {
         old.batch_execute(end).await.unwrap();
         assert_eq!(asking.await.unwrap(), Ok(end == "COMMIT"));
     }
+}
+
+/// Each kind of row that stands for its transaction is asked for before and after it is there. The
+/// question leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_witness_says_whether_its_row_is_there() {
+    let Some(f) = postgres().await else { return };
+    let link = f.born("SO-1").await;
+    let delivery = f.delivery(&link, email("jo@example.com"));
+    let copy = delivery.clone();
+    f.write(move |tx| tx.insert_delivery(&copy)).await;
+    f.promise(job(JobKind::Deliver, &delivery.id.to_string(), f.later(0)))
+        .await;
+    let claim = f.claims("one").await.remove(0);
+    let operation = f.operation(&link);
+    let key = f.key();
+    let attempt = AttemptId {
+        delivery: delivery.id,
+        claim: claim.attempt,
+    };
+    let witnesses = [
+        Witness::Operation(operation.id, link.id),
+        Witness::Attempt(attempt),
+        Witness::Key(key.id),
+    ];
+    let asked = |f: &Fixture| {
+        let pool = Arc::clone(&f.pg().pool);
+        tokio::task::spawn_blocking(move || witnesses.map(|it| it.was_committed(&pool)))
+    };
+    // twice: had the first question left a row, the second would find it
+    for _ in 0..2 {
+        assert_eq!(asked(&f).await.unwrap(), [Ok(false), Ok(false), Ok(false)]);
+    }
+    f.write(move |tx| {
+        tx.insert_operation(&operation)?;
+        tx.begin_attempt(&claim, delivery.id, start())?;
+        tx.insert_key(&key)
+    })
+    .await;
+    assert_eq!(asked(&f).await.unwrap(), [Ok(true), Ok(true), Ok(true)]);
+}
+
+/// What is wanted of a payment tells no event: its own row is the witness of a COMMIT that was cut
+/// behind the server's back, and it is neither lost nor refused as a second one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_event_is_settled_by_its_own_row() {
+    let Some(f) = postgres().await else { return };
+    let link = f.born("SO-1").await;
+    let wanted = f.operation(&link);
+    let copy = wanted.clone();
+    let (pool, runs) = (Arc::clone(&f.pg().pool), AtomicUsize::new(0));
+    let written = f
+        .store
+        .write(move |tx| -> Res<()> {
+            // the first run's row is committed by somebody else's connection while ours is cut: to
+            // the writer that is its own COMMIT, whose answer was lost
+            if runs.fetch_add(1, Ordering::SeqCst) == 0 {
+                let mut other = pool.begun("BEGIN").unwrap();
+                let (_, ended) = run(&mut other, tx.shared, |tx| tx.insert_operation(&copy));
+                assert!(ended.keep);
+                other.batch_execute("COMMIT").unwrap();
+                tx.noted.witness = Some(Witness::Operation(copy.id, copy.link));
+                return tx.sql(|conn| {
+                    conn.batch_execute(
+                        "CREATE FUNCTION pg_temp.cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                         PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; \
+                         CREATE TEMP TABLE cut (it INT); \
+                         CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON cut DEFERRABLE \
+                         INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.cut(); \
+                         INSERT INTO cut VALUES (1)",
+                    )
+                });
+            }
+            tx.insert_operation(&copy)
+        })
+        .await;
+    assert_eq!(written, Ok(()));
+    let id = wanted.id;
+    assert_eq!(f.read(move |tx| tx.operation(id)).await, Some(wanted));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,7 @@
 //! What is kept beside links: requests, deliveries, keys, alerts, the audit log.
 
 use super::*;
-use crate::access::{ApiKey, Role};
-use crate::link::{
-    Failure, FailureCode, Operation, OperationId, OperationKind, Outcome, Payment, Reason,
-    ReasonCode, Refusal, Tree,
-};
+use crate::link::{Failure, FailureCode, Outcome, Payment, Reason, ReasonCode, Refusal};
 
 on_both! {
 
@@ -49,13 +45,7 @@ async fn a_request_is_remembered_under_its_key(f: &Fixture) {
 
 async fn operations_come_back_and_days_of_completed_links_are_paged(f: &Fixture) {
     let link = f.born("SO-1").await;
-    let mut wanted = Operation {
-        id: OperationId::new(OperationKind::Capture, start(), &f.random),
-        link: link.id, amount: Some(4_799), reference: Some("INV-1".into()),
-        lines: link.sale.lines.clone(),
-        shipments: vec![Tree::Map(vec![("tracking_number".into(), "T1".into())])], outcome: Outcome::Pending, asked_at: Some(start()),
-        created_by: Actor::Paylink, created_at: start(),
-    };
+    let mut wanted = f.operation(&link);
     let copy = wanted.clone();
     f.write(move |tx| tx.insert_operation(&copy)).await;
     let (copy, id) = (wanted.clone(), wanted.id);
@@ -154,11 +144,7 @@ async fn recipients_and_creators_are_counted_since_a_moment(f: &Fixture) {
 }
 
 async fn keys_are_kept_and_revoked(f: &Fixture) {
-    let key = ApiKey {
-        id: KeyId::new(start(), &f.random), name: "till".into(), role: Role::Tablet,
-        store: "north".into(), mode: Mode::Test, expires_at: Some(f.later(60)),
-        revoked_at: None, created_at: start(), hash: [9; 32],
-    };
+    let key = f.key();
     let (id, copy) = (key.id, key.clone());
     f.write(move |tx| tx.insert_key(&copy)).await;
     assert_eq!(f.read(move |tx| tx.key(id)).await, Some(key.clone()));

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::super::rows::{Of, micros};
 use super::super::schema::attempt;
+use super::super::witness::Witness;
 use super::super::{Claim, StoreError, Tx};
 use crate::link::DeliveryId;
 
@@ -43,10 +44,12 @@ impl Tx<'_> {
                 ))
                 .execute(conn)
         })?;
-        Ok(AttemptId {
+        let id = AttemptId {
             delivery,
             claim: claim.attempt,
-        })
+        };
+        self.noted.witness = Some(Witness::Attempt(id));
+        Ok(id)
     }
 
     /// Writes an attempt's result. `false`: it has one already, the first stands.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::super::rows::event::{EventRow, StoredEvent};
 use super::super::rows::micros;
 use super::super::schema::{event, event_head};
+use super::super::witness::Witness;
 use super::super::{MultiBackend, StoreError, Tx};
 use crate::chaos::{self, Bug};
 use crate::link::{Actor, Delivery, EventId, EventKind, Link, LinkId};
@@ -60,7 +61,7 @@ impl Tx<'_> {
         self.counted.push((link.id, link.sequence));
         self.noted.appended = true;
         self.noted.position = position;
-        self.noted.witness = Some(id);
+        self.noted.witness = Some(Witness::Event(id));
         Ok(())
     }
 
@@ -86,7 +87,7 @@ impl Tx<'_> {
         })?;
         self.noted.appended = true;
         self.noted.position = position;
-        self.noted.witness = Some(id);
+        self.noted.witness = Some(Witness::Event(id));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::super::rows::key::KeyRow;
 use super::super::rows::micros;
 use super::super::schema::api_key;
+use super::super::witness::Witness;
 use super::super::{MultiBackend, StoreError, Tx};
 use crate::access::ApiKey;
 use crate::link::KeyId;
@@ -19,6 +20,7 @@ impl Tx<'_> {
                 .values(&row)
                 .execute(conn)
         })?;
+        self.noted.witness = Some(Witness::Key(key.id));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::super::rows::micros;
 use super::super::rows::operation::{OperationRow, OutcomeRow};
 use super::super::schema::{link, operation};
+use super::super::witness::Witness;
 use super::super::{MultiBackend, StoreError, Tx};
 use crate::link::{LinkId, Operation, OperationId, Outcome};
 
@@ -30,6 +31,7 @@ impl Tx<'_> {
                 .values((&row, &outcome))
                 .execute(conn)
         })?;
+        self.noted.witness = Some(Witness::Operation(wanted.id, wanted.link));
         Ok(())
     }
 
