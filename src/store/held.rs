@@ -103,11 +103,11 @@ impl Store {
         }
         let _letting = Letting(held, key.clone());
         let mut work = pin!(work);
-        let mut loss = pin!(lost.cancelled());
+        let mut ends = pin!(lost.cancelled());
         poll_fn(|cx| {
             // looked at before each step: what woke the work may be quicker than the look each second
             held.lapse(slice::from_ref(&key), self.0.shared.clock.monotonic());
-            match loss.as_mut().poll(cx) {
+            match ends.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
                 Poll::Pending => work.as_mut().poll(cx).map(Some),
             }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use rand::RngExt;
 use serde_json::{Value, json};
+use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, tail};
 use super::ledgers;
+use super::lives::{LONG, Place};
 use super::table::Run;
 use crate::outside::harness::{Ailment, Reply, WorldPlan, email, eventually, phone, sale, within};
 
@@ -76,10 +78,17 @@ async fn batch(run: &mut Run, plan: WorldPlan, first: u32, together: u32) -> Dur
     }
     fleet.start(count + 1);
     let successor = Instant::now();
+    let last = held.last().expect("one worker at least").0;
     let mut slowest = Duration::ZERO;
     for (stopped, one) in &held {
-        // where bringing all to a stand took longer than a lease, nobody was there at its end
-        let deadline = successor.max(*stopped + LEASE) + RESUMED;
+        // where bringing all to a stand took longer than a lease, a worker that was paused later may
+        // have claimed the job in between
+        let leased = if last < *stopped + LEASE {
+            *stopped
+        } else {
+            last
+        };
+        let deadline = successor.max(leased + LEASE) + RESUMED;
         let unknown = timeout_at(deadline, async {
             while status(&fleet, one).await != "unknown" {
                 sleep(Duration::from_millis(100)).await;
@@ -139,6 +148,71 @@ async fn batch(run: &mut Run, plan: WorldPlan, first: u32, together: u32) -> Dur
     ledgers::leave(run, &fleet).await;
     fleet.world.drops_database().await;
     slowest
+}
+
+/// Where a process holds a lock that everybody else needs: the link's row, and the relay's.
+const HOLDING: [&str; 2] = ["deliver.decided", "relay.stamped"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_the_middle_of_a_transaction() {
+    let Some(plan) = WorldPlan::new().on_postgres() else {
+        eprintln!("skipped: PAYLINK_TEST_POSTGRES names no server");
+        return;
+    };
+    let plan = plan.with("PAYLINK_CHAOS_LEASE_MS", &LEASE.as_millis().to_string());
+    let mut run = Run::begin("worker paused in a transaction", "PostgreSQL", 1, 10);
+    for round in 0..run.rounds() {
+        for point in HOLDING {
+            stands_in_a_transaction(&mut run, plan.clone(), point).await;
+        }
+        run.progress(round);
+    }
+    run.end();
+}
+
+async fn stands_in_a_transaction(run: &mut Run, plan: WorldPlan, point: &str) {
+    let place = Place::of(plan).await;
+    let to = phone();
+    let mut sale = sale();
+    sale["send"] = json!([{ "channel": "sms", "to": to }]);
+    place.starts(&[("PAYLINK_PAUSE_AT", point)]);
+    // nobody answers while the process stands
+    drop(tokio::spawn(place.admin.sends(&sale).attempt()));
+    eventually("it stands", async || place.is_stopped().then_some(())).await;
+    let stopped = Instant::now();
+    let other = place.started(&["worker"], &[]);
+    let left = "SELECT (SELECT count(*) FROM event WHERE position IS NULL) \
+                + (SELECT 1 - count(*) FROM delivery WHERE status = 'sent') AS it";
+    let resumed = timeout_at(stopped + LEASE + RESUMED, async {
+        while place.number(left).await > 0 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let resumed = resumed.await;
+    let took = stopped.elapsed();
+    run.holds(resumed.is_ok(), || {
+        format!("{point}: nothing goes on {took:?} after the pause")
+    });
+    run.measured(&format!("after {point} resumed in"), format!("{took:.1?}"));
+    place.signal("-CONT");
+    for ended in [
+        place.stops(),
+        Some(block_in_place(|| other.terminate(LONG))),
+    ] {
+        let ended = ended.expect("the process runs");
+        run.holds(
+            ended.code == Some(0) && !ended.stderr.contains("panicked"),
+            || format!("{point}: {:?} {}", ended.code, tail(&ended.stderr)),
+        );
+    }
+    let arrived = place.world.sms.to(&to).len();
+    run.holds(arrived == 1, || format!("{point}: arrived {arrived} times"));
+    let outcomes = "SELECT count(*) AS it FROM event WHERE kind LIKE 'delivery.%' \
+                    AND kind <> 'delivery.queued'";
+    let outcomes = place.number(outcomes).await;
+    run.holds(outcomes == 1, || format!("{point}: {outcomes} outcomes"));
+    run.count("transactions cut", 1u8);
+    place.ends().await;
 }
 
 /// Three messages that stand still in the middle: an SMS and a mail that have left, and a mail that
