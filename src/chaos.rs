@@ -9,6 +9,10 @@
 //!   SIGCONT, panic there.
 //! * `PAYLINK_PLANT=no_fence`: behave as if the program had that [`Bug`].
 //!
+//! Of three waits and clocks their own rooms make another under the same feature:
+//! `PAYLINK_CHAOS_LEASE_MS` (`store`), `PAYLINK_CHAOS_SMTP_MS` (`channel`), `PAYLINK_CHAOS_CLOCK`
+//! (`clock`).
+//!
 //! A word that names nothing ends the process with exit code 2.
 
 #[cfg(all(feature = "chaos", not(debug_assertions)))]
@@ -258,13 +262,28 @@ mod active {
         }
         if comes(&WANTED.pause) {
             eprintln!("chaos: pauses at {}", point.as_str());
-            // the whole process, as a laptop's lid or a hypervisor would
-            let stopped = Command::new("kill")
-                .args(["-STOP", &id().to_string()])
-                .status();
-            assert!(stopped.is_ok_and(|it| it.success()), "chaos: cannot pause");
+            pause();
         }
         assert!(!comes(&WANTED.panic), "chaos: panics at {}", point.as_str());
+    }
+
+    /// Stops the whole process, as a laptop's lid or a hypervisor would.
+    fn pause() {
+        let stopped = Command::new("kill")
+            .args(["-STOP", &id().to_string()])
+            .status();
+        assert!(stopped.is_ok_and(|it| it.success()), "chaos: cannot pause");
+        // Any thread may be the one that takes the signal, and on a busy machine that takes a while;
+        // this one would pass the point meanwhile. Once it is taken, none returns from the kernel.
+        while is_stop_pending() {}
+    }
+
+    /// Whether no thread has taken SIGSTOP yet: 19, the bit of 1 << 18.
+    fn is_stop_pending() -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let pending = status.lines().find_map(|it| it.strip_prefix("ShdPnd:"));
+        pending
+            .is_some_and(|it| u64::from_str_radix(it.trim(), 16).is_ok_and(|it| it >> 18 & 1 == 1))
     }
 
     /// Whether a test has planted this bug.

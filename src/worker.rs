@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use self::clocks::Clocks;
 use crate::chaos::{self, Point};
 use crate::flow::{self, Gates, House};
-use crate::store::{Claim, JobKind, StoreError};
+use crate::store::{Claim, JobKind, Lease, StoreError};
 
 /// Jobs of one kind that run at a time: enough to keep a slow upstream busy, few enough to leave
 /// room for the others.
@@ -31,12 +31,6 @@ const KEYS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 const IDLE: Duration = Duration::from_millis(500);
 /// Other processes may commit a thousand times a second; one look serves all that came meanwhile.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often the leases of this process are renewed, and how soon again where that failed: a lease
-/// lasts 60 s.
-const HEARTBEAT: Duration = Duration::from_secs(20);
-const HEARTBEAT_AGAIN: Duration = Duration::from_secs(2);
-/// How long a heartbeat may take: a connection that hangs must not keep the next one waiting.
-const BEAT: Duration = Duration::from_secs(10);
 /// How often wall clock and monotonic clock are compared, and other processes' gates looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// After so much of a stop no effect begins any more; the rest is for what is under way.
@@ -312,17 +306,21 @@ async fn work(house: &House, claim: Claim) {
 
 /// Renews the leases of this process. What does not come back is stopped.
 async fn heartbeat(house: House) {
+    let lease = Lease::length();
+    // of a minute: every 20 s, and 2 s after one that failed. Within 10 s each: a connection that
+    // hangs must not keep the next one waiting
+    let (pace, again, patience) = (lease / 3, lease / 30, lease / 6);
     loop {
-        let beat = tokio::time::timeout(BEAT, house.store.renew_leases());
+        let beat = tokio::time::timeout(patience, house.store.renew_leases());
         let wait = match beat.await {
-            Ok(Ok(_)) => HEARTBEAT,
+            Ok(Ok(_)) => pace,
             Ok(Err(error)) => {
                 tracing::error!(%error, "the leases of this process could not be renewed");
-                HEARTBEAT_AGAIN
+                again
             }
             Err(_) => {
                 tracing::error!("the leases of this process were not renewed in time");
-                HEARTBEAT_AGAIN
+                again
             }
         };
         tokio::time::sleep(wait).await;

@@ -1,6 +1,6 @@
 //! Who works on what. A worker claims a job by writing owner and `attempt + 1`; every later write
 //! about it says `WHERE attempt = mine` (failure-model R2). On SQLite a lease is the boot id of the
-//! one process, without an end; on PostgreSQL it lasts 60 s of the *database's* time, so that no
+//! one process, without an end; on PostgreSQL it lasts a minute of the *database's* time, so that no
 //! leap of a wall clock steals a job. The one place that asks which database this is.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::rows::job::JobRow;
 use super::rows::{Of, micros};
-use super::{Job, JobKind, StoreError, Tx};
+use super::{Job, JobKind, Lease, StoreError, Tx};
 use crate::chaos::{self, Bug};
 use crate::clock::Clock;
 
@@ -24,32 +24,15 @@ pub(super) const DATABASE_NOW: &str = "(extract(epoch FROM clock_timestamp()) * 
 /// The same as of the statement's begin: what does not change within a statement can be looked up
 /// in an index.
 const STATEMENT_NOW: &str = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint";
-pub(super) const LEASE_END: &str =
-    "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 60000000";
 /// SQLite: no end; a job of another boot id is free at start.
 const NO_END: &str = "NULL";
 
+/// PostgreSQL: the end of a lease that begins now, in words of SQL.
+pub(super) fn lease_end() -> String {
+    format!("{DATABASE_NOW} + {}", Lease::length().as_micros())
+}
+
 const COLUMNS: &str = "job.id, job.kind, job.subject, job.link, job.due_at, job.attempt, job.tries";
-
-/// In whose name a process claims.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    owner: String,
-}
-
-impl Lease {
-    /// The lease of a process that calls itself `owner`: unique for each start.
-    pub fn of(owner: impl Into<String>) -> Self {
-        Self {
-            owner: owner.into(),
-        }
-    }
-
-    /// The name.
-    pub fn owner(&self) -> &str {
-        &self.owner
-    }
-}
 
 /// A job that is ours until we say otherwise, or (PostgreSQL) until the lease runs out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,11 +124,12 @@ pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
         (true, false) => ("id >= 'open:' AND id < 'open;'".to_owned(), "id"),
     };
     if shared {
+        let end = lease_end();
         // MATERIALIZED: the planner may otherwise run the sub-select twice and claim twice
         format!(
             "WITH picked AS MATERIALIZED (SELECT id FROM job WHERE {ready} AND {of_kind} \
              ORDER BY {order} LIMIT {limit} FOR UPDATE SKIP LOCKED) \
-             UPDATE job SET owner = $2, attempt = job.attempt + 1, lease_until = {LEASE_END}, ready_at = {LEASE_END} \
+             UPDATE job SET owner = $2, attempt = job.attempt + 1, lease_until = {end}, ready_at = {end} \
              FROM picked WHERE job.id = picked.id RETURNING {COLUMNS}"
         )
     } else {
@@ -177,14 +161,14 @@ pub(super) fn next_due_sql() -> String {
 }
 
 impl Tx<'_> {
-    fn lease_end(&self) -> &'static str {
-        if self.is_shared() { LEASE_END } else { NO_END }
-    }
-
     /// Enqueues a job that is this process's own from birth: the handler that answers the request
     /// and a worker never both do it. [`StoreError::Taken`] where it is there already.
     pub fn enqueue_leased(&mut self, job: &Job, lease: &Lease) -> Result<Claim, StoreError> {
-        let end = self.lease_end();
+        let end = if self.is_shared() {
+            lease_end()
+        } else {
+            NO_END.to_owned()
+        };
         let insert = format!(
             "INSERT INTO job (id, kind, subject, link, due_at, owner, ready_at, lease_until, attempt, tries, parked) \
              VALUES ($1, $2, $3, $4, $5, $6, {end}, {end}, 1, 0, FALSE)"
@@ -192,7 +176,7 @@ impl Tx<'_> {
         let claim = Claim {
             job: job.clone(),
             attempt: 1,
-            owner: lease.owner.clone(),
+            owner: lease.owner().to_owned(),
             tries: 0,
             claimed_at: self.shared.clock.now(),
             since: self.shared.clock.monotonic(),
@@ -204,7 +188,7 @@ impl Tx<'_> {
                 .bind::<Text, _>(&job.subject)
                 .bind::<Text, _>(job.link.to_string())
                 .bind::<BigInt, _>(micros(job.due_at))
-                .bind::<Text, _>(&lease.owner)
+                .bind::<Text, _>(lease.owner())
                 .execute(conn)
         })?;
         Ok(claim)
@@ -230,7 +214,7 @@ impl Tx<'_> {
         let mut rows: Vec<JobRow> = self.sql(|conn| {
             diesel::sql_query(update)
                 .bind::<Nullable<BigInt>, _>((!by_database).then(|| micros(now)))
-                .bind::<Text, _>(&lease.owner)
+                .bind::<Text, _>(lease.owner())
                 .load(conn)
         })?;
         if kinds == [JobKind::Open] {
@@ -243,7 +227,7 @@ impl Tx<'_> {
                 Ok(Claim {
                     job: row.try_into()?,
                     attempt: row.attempt,
-                    owner: lease.owner.clone(),
+                    owner: lease.owner().to_owned(),
                     tries: row.tries,
                     claimed_at,
                     since,
@@ -277,8 +261,9 @@ impl Tx<'_> {
     /// attempts. What is not among them must stop.
     pub fn renew(&mut self, lease: &Lease) -> Result<Vec<(String, i64)>, StoreError> {
         let statement = if self.is_shared() {
+            let end = lease_end();
             format!(
-                "UPDATE job SET lease_until = {LEASE_END}, ready_at = {LEASE_END} \
+                "UPDATE job SET lease_until = {end}, ready_at = {end} \
                  WHERE owner = $1 RETURNING id, attempt"
             )
         } else {
@@ -286,7 +271,7 @@ impl Tx<'_> {
         };
         let held: Vec<Held> = self.sql(|conn| {
             diesel::sql_query(statement)
-                .bind::<Text, _>(&lease.owner)
+                .bind::<Text, _>(lease.owner())
                 .load(conn)
         })?;
         Ok(held.into_iter().map(|it| (it.id, it.attempt)).collect())
@@ -303,7 +288,7 @@ impl Tx<'_> {
             freed += self.sql(|conn| {
                 diesel::sql_query(update)
                     .bind::<Text, _>(id)
-                    .bind::<Text, _>(&lease.owner)
+                    .bind::<Text, _>(lease.owner())
                     .bind::<BigInt, _>(*attempt)
                     .execute(conn)
             })?;
@@ -400,7 +385,7 @@ impl Tx<'_> {
                       WHERE owner IS NOT NULL AND owner <> $1";
         self.sql(|conn| {
             diesel::sql_query(update)
-                .bind::<Text, _>(&boot.owner)
+                .bind::<Text, _>(boot.owner())
                 .execute(conn)
         })
     }

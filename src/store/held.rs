@@ -5,18 +5,20 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, JobKind, Store, StoreError};
+use super::{Claim, JobKind, Lease, Store, StoreError};
 
 /// A lease is counted as run out this much before its end: looked for once a second, by a clock
-/// that may run slower than the database's.
+/// that may run slower than the database's. However long a lease is: neither has to do with that.
 const MARGIN: Duration = Duration::from_secs(3);
-/// How long a lease lasts on PostgreSQL; the statements in `claim` say the same.
-const LEASE: Duration = Duration::from_mins(1);
 /// A job that was just done is missing from the answer of a renewal, too. Its commit is told within
 /// this time.
 const TELLING: Duration = Duration::from_millis(100);
@@ -58,6 +60,20 @@ impl Held {
             }
         }
     }
+
+    /// Loses what of these may have run out at `now`. Answers how much that was.
+    fn lapse(&self, keys: &[Key], now: Duration) -> usize {
+        let over: Vec<Key> = {
+            let all = self.all();
+            let is_over = |key: &&Key| {
+                let until = all.get(*key).and_then(|hold| hold.until);
+                until.is_some_and(|until| until <= now + MARGIN)
+            };
+            keys.iter().filter(is_over).cloned().collect()
+        };
+        self.lose(&over, "its lease could not be renewed in time");
+        over.len()
+    }
 }
 
 /// Lets go of a claim however its work ends.
@@ -71,7 +87,8 @@ impl Drop for Letting<'_> {
 
 impl Store {
     /// Does `work` under a claim. `None`: its lease was lost meanwhile, and the work was dropped
-    /// where it stood; a successor judges by what it had written down.
+    /// where it stood; a successor judges by what it had written down. A process that was stopped
+    /// and comes to itself after the end of the lease takes no further step.
     pub async fn under<T>(&self, claim: &Claim, work: impl Future<Output = T>) -> Option<T> {
         let held = &self.0.shared.held;
         let key = claim.fence();
@@ -79,13 +96,23 @@ impl Store {
         let taken_up = Hold {
             claim: claim.clone(),
             lost: lost.clone(),
-            until: self.is_shared().then(|| claim.since + LEASE),
+            until: self.is_shared().then(|| claim.since + Lease::length()),
         };
         if let Entry::Vacant(place) = held.all().entry(key.clone()) {
             place.insert(taken_up);
         }
-        let _letting = Letting(held, key);
-        lost.run_until_cancelled(work).await
+        let _letting = Letting(held, key.clone());
+        let mut work = pin!(work);
+        let mut ends = pin!(lost.cancelled());
+        poll_fn(|cx| {
+            // looked at before each step: what woke the work may be quicker than the look each second
+            held.lapse(slice::from_ref(&key), self.0.shared.clock.monotonic());
+            match ends.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => work.as_mut().poll(cx).map(Some),
+            }
+        })
+        .await
     }
 
     /// The heartbeat: renews all leases of this process and stops the work whose lease did not come
@@ -102,7 +129,7 @@ impl Store {
             let mut all = shared.held.all();
             for key in &ours {
                 if let Some(hold) = all.get_mut(key) {
-                    hold.until = hold.until.map(|until| until.max(begun + LEASE));
+                    hold.until = hold.until.map(|until| until.max(begun + Lease::length()));
                 }
             }
             gone.retain(|key| !ours.contains(key) && all.contains_key(key));
@@ -155,18 +182,8 @@ impl Store {
     /// clock: the database could not be asked. Answers how much that was.
     pub fn let_lapse(&self) -> usize {
         let shared = &self.0.shared;
-        let now = shared.clock.monotonic() + MARGIN;
-        let over: Vec<Key> = shared
-            .held
-            .all()
-            .iter()
-            .filter(|(_, hold)| hold.until.is_some_and(|until| until <= now))
-            .map(|(key, _)| key.clone())
-            .collect();
-        shared
-            .held
-            .lose(&over, "its lease could not be renewed in time");
-        over.len()
+        let keys: Vec<Key> = shared.held.all().keys().cloned().collect();
+        shared.held.lapse(&keys, shared.clock.monotonic())
     }
 
     /// Stops all work, at the end of a process. Jobs *open* are given back, to be taken up at once:

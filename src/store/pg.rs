@@ -34,7 +34,11 @@ const SETTINGS: [&str; 2] = [
 
 /// Who waits for a row or a table that another session holds is told so in the end, as SQLite's
 /// `busy_timeout` does (failure-model R12). Local: behind a pooler the session is somebody else's next.
-const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'";
+///
+/// Who stands still in the middle of a transaction, as a process does that was stopped, loses it after
+/// the same time: its successor needs the rows, and the relay of every process one lock.
+pub(super) const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
+                                SET LOCAL idle_in_transaction_session_timeout = '5s'";
 
 pub(super) struct Pg {
     pub pool: Arc<Pool>,

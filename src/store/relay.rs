@@ -15,7 +15,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use super::error::judge;
 use super::listen::{EVENTS, listening};
 use super::pool::blocking;
-use super::{Backend, Conn, Inner, Store, StoreError};
+use super::{Backend, Conn, Inner, Store, StoreError, pg};
 use crate::chaos::{self, Point};
 
 /// How long an event may wait for those who were not woken.
@@ -53,14 +53,14 @@ impl Store {
     /// of the stream.
     pub async fn relay_once(&self) -> Result<i64, StoreError> {
         let store = self.clone();
-        let (pool, stamps) = match &self.0.backend {
-            Backend::Lite(lite) => (Arc::clone(&lite.readers), false),
-            Backend::Pg(pg) => (Arc::clone(&pg.pool), true),
+        let (pool, stamps, begin) = match &self.0.backend {
+            Backend::Lite(lite) => (Arc::clone(&lite.readers), false, "BEGIN"),
+            Backend::Pg(pg) => (Arc::clone(&pg.pool), true, pg::BEGIN),
         };
         let permit = pool.admit().await?;
         let head = blocking(move || {
             let _permit = permit;
-            let mut conn = pool.begun("BEGIN")?;
+            let mut conn = pool.begun(begin)?;
             match relay(&mut conn, stamps).map_err(|error| judge(&error)) {
                 // what is not known to be stamped is looked at again next time
                 Ok((head, true)) => pool.end(conn).map(|()| head),

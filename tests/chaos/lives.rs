@@ -118,6 +118,12 @@ impl Place {
         service.as_ref().expect("a process").signal(signal);
     }
 
+    /// Whether the service was stopped and stands.
+    pub fn is_stopped(&self) -> bool {
+        let service = self.service.lock().unwrap();
+        service.as_ref().is_some_and(Process::is_stopped)
+    }
+
     /// Everything that was written on stderr so far.
     pub fn log(&self) -> String {
         let mut log = self.log.lock().unwrap().concat();

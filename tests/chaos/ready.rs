@@ -66,8 +66,8 @@ fn fill(lite: &mut SqliteConnection) {
         "link",
         &[
             ("id", id),
-            ("reference", "reference || i"),
-            ("live_reference", "live_reference || i"),
+            ("reference", "reference || '-' || i"),
+            ("live_reference", "live_reference || '-' || i"),
             ("klarna_order", "substr(klarna_order, 1, 20) || i"),
             ("klarna_session", "substr(klarna_session, 1, 20) || i"),
         ],

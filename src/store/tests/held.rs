@@ -1,6 +1,9 @@
 //! Work under a lease: who loses it stops.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -83,6 +86,24 @@ async fn a_lease_that_may_have_run_out_ends_its_work(f: &Fixture) {
     if f.store.is_shared() {
         assert_eq!(work.await, None);
     }
+}
+
+async fn work_that_slept_over_the_end_of_its_lease_takes_no_further_step(f: &Fixture) {
+    let claim = f.holds(JobKind::Deliver, "a").await;
+    let (answer, stepped) = (Notify::new(), AtomicBool::new(false));
+    let work = f.store.under(&claim, async {
+        answer.notified().await;
+        stepped.store(true, Ordering::Relaxed);
+    });
+    let time = async {
+        // the process stands for a minute, and what the work waits for comes meanwhile
+        f.clock.advance(SECOND * 60);
+        answer.notify_one();
+    };
+    let (done, ()) = tokio::join!(work, time);
+    // on SQLite a lease has no end
+    assert_eq!(done.is_none(), f.store.is_shared());
+    assert_eq!(stepped.load(Ordering::Relaxed), !f.store.is_shared());
 }
 
 async fn at_the_end_only_jobs_open_are_given_back(f: &Fixture) {

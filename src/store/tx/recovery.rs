@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use jiff::Timestamp;
 
-use super::super::claim::{DATABASE_NOW, LEASE_END};
+use super::super::claim::{DATABASE_NOW, lease_end};
 use super::super::rows::link::{BirthRow, LifeRow, LinkRow};
 use super::super::rows::stage::StageColumns;
 use super::super::rows::{Of, micros};
@@ -124,12 +124,12 @@ impl Tx<'_> {
     /// Takes the recovery upon this process, or goes on with it. `None`: there is none, or another
     /// process is at it.
     pub fn take_recovery(&mut self, lease: &Lease) -> Result<Option<Recovery>, StoreError> {
-        // on SQLite one process serves; on PostgreSQL whoever is quiet for a minute has lost it
+        // on SQLite one process serves; on PostgreSQL whoever is quiet for a lease has lost it
         let (end, free) = if self.is_shared() {
             let free = format!("(owner IS NULL OR owner = $1 OR lease_until <= {DATABASE_NOW})");
-            (LEASE_END, free)
+            (lease_end(), free)
         } else {
-            ("NULL", "TRUE".to_owned())
+            ("NULL".to_owned(), "TRUE".to_owned())
         };
         let take =
             format!("UPDATE recovery SET owner = $1, lease_until = {end} WHERE id = 1 AND {free}");

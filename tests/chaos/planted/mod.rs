@@ -176,12 +176,18 @@ fn posted(place: &Place, sale: &Value) -> Posted {
 
 type Posted = tokio::task::JoinHandle<Result<Answer, reqwest::Error>>;
 
-/// The process stops at the point where it was told to.
+/// The process stops at the point where it was told to. Before it stands, it may still do a lot.
 async fn pauses(place: &Place) -> Result<(), Stop> {
-    until("it pauses", async || {
-        place.log().contains("chaos: pauses at")
-    })
-    .await
+    until("it pauses", async || place.is_stopped()).await
+}
+
+/// The paused process comes to itself, does what it was about to do, and ends well.
+fn wakes_and_ends(place: &Place) -> Result<(), Stop> {
+    place.signal("-CONT");
+    match place.stops() {
+        Some(ended) if ended.code == Some(0) => Ok(()),
+        ended => wrong(format!("it was woken and asked to end: {ended:?}")),
+    }
 }
 
 /// Posts a sale under a key until it is created.

@@ -135,7 +135,14 @@ impl Process {
             .is_none()
     }
 
-    /// Sends a signal: `-TERM`, `-STOP`, `-CONT`.
+    /// Whether it was stopped (SIGSTOP), and stands.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        // the name of the program, in brackets, may have any letters
+        stat.is_ok_and(|it| it.rsplit(") ").next().is_some_and(|it| it.starts_with('T')))
+    }
+
+    /// Sends a signal: `-TERM`, `-STOP`, `-CONT`. One that was told to stop stands when this returns.
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
             .args([signal, &self.child.id().to_string()])
@@ -145,6 +152,9 @@ impl Process {
             "{signal} to `{}`",
             self.name
         );
+        while signal == "-STOP" && !self.is_stopped() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// SIGTERM, then waits for the end.
