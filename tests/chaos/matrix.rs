@@ -25,6 +25,7 @@ mod scene;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -164,6 +165,14 @@ impl Board {
     pub fn says(&self, what: &str) {
         let (of, after) = (self.database, self.begun.elapsed().as_secs());
         eprintln!("fault matrix on {of}: {after} s: {what}");
+    }
+
+    /// Keeps what a world's service wrote, for whoever has to explain a cell.
+    fn keeps(&self, part: Part, log: &str) {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos");
+        let name = format!("matrix, {}, {}.log", self.database, part.word());
+        std::fs::create_dir_all(&dir).expect("the directory can be made");
+        std::fs::write(dir.join(name), log).expect("the log can be kept");
     }
 
     /// Says now and then how many cells there are, and which are still waited for when few are.
