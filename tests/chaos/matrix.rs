@@ -3,27 +3,8 @@
 //! is right stands in [`expected`] (failure-model.md, Step by step; contract.md).
 //!
 //! A fault picks one link's request out of many, so all cells of a world run at once. Faults of the
-//! connection itself (refuse, TLS, DNS) can't be for one request: those have a phase each, in which
-//! the whole network is down; what only happens in the background is made to wait before it begins.
-
-mod cell;
-mod expected;
-
-use std::collections::HashMap;
-use std::fmt::Write;
-use std::sync::Arc;
-use std::time::Duration;
-
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use tokio::time::sleep;
-
-use self::cell::{Begun, Cell};
-use super::patient;
-use super::proxy::{Fault, Proxy, Rule};
-use super::table::Run;
-use crate::outside::harness::http::Caller;
-use crate::outside::harness::{World, WorldPlan, sale};
+//! connection itself (refuse, TLS, DNS) can't be for one request: those have a world each, beside the
+//! first one (see [`scene`]).
 
 macro_rules! words {
     ($name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
@@ -37,6 +18,28 @@ macro_rules! words {
         }
     };
 }
+
+mod cell;
+mod expected;
+mod scene;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use self::cell::Cell;
+use self::scene::Part;
+use super::proxy::Fault;
+use super::table::Run;
+use crate::outside::harness::WorldPlan;
+
+/// A run says this often how far it is.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 words!(Step {
     CreateOrder = "KCO create order",
@@ -99,11 +102,11 @@ impl Ill {
 
     /// What a proxy does for it at that step.
     fn fault(self, step: Step) -> Fault {
-        // longer than a Klarna call (10 s), an SMS (15 s), and the hurried SMTP steps (3 s)
+        // longer than a Klarna call (10 s), an SMS (15 s), and the hurried SMTP steps (5 s)
         let hang = if step == Step::Sms {
             20
         } else if step.is_mail() {
-            8
+            10
         } else {
             13
         };
@@ -116,10 +119,6 @@ impl Ill {
             Self::Half => Fault::Half,
             Self::Garbage => Fault::Garbage,
             Self::S400 => code(400, 501),
-            // two creates are in flight before the first 401 opens the breaker
-            Self::S401 if step == Step::CreateOrder => {
-                Fault::Late(Duration::from_millis(1_500), 401)
-            }
             Self::S401 => code(401, 530),
             Self::S404 => code(404, 550),
             Self::S429 if step.is_mail() => Fault::Status(451),
@@ -148,294 +147,114 @@ const NOTES: &str = "\
 ¹ the connection stands by then: see SMTP connect.
 ² the order is asked for first and meets the same: see KCO create order.
 SMTP's words for HTTP's: 400 = 501, 401 = 530, 404 = 550, 429 = 451, 500 = 554, 503 = 421.
-A cell is `what the agent saw → what became of it (how often it was done)`.";
+A cell is `what the agent saw → what became of it (how often it was done)`; `late`: the service had
+waited for Klarna for its four seconds when it answered.";
 
-/// A world whose every way out leads through a proxy.
-pub struct Scene {
-    pub world: World,
-    pub klarna: Proxy,
-    pub sms: Proxy,
-    pub mail: Proxy,
-    pub agent: Caller,
+/// What the scenes of one database have seen so far, and how a person sees that it is alive.
+pub struct Board {
+    database: &'static str,
+    begun: Instant,
+    cells: Mutex<Vec<Cell>>,
 }
 
-impl Scene {
-    async fn start(plan: WorldPlan) -> Self {
-        let (klarna, sms, mail) = (
-            Proxy::http().await,
-            Proxy::http().await,
-            Proxy::smtp().await,
-        );
-        let plan = plan
-            .with(
-                "KLARNA_API_URL",
-                &format!("http://127.0.0.1:{}", klarna.port),
-            )
-            .with("KLARNA_LINK_HOSTS", "127.0.0.1")
-            .with(
-                "SMS_HTTP_URL",
-                &format!("http://127.0.0.1:{}/send", sms.port),
-            )
-            .with("SMS_HTTP_SUCCESS", "/state=ok")
-            .with(
-                "SMTP_URL",
-                &format!("smtp://127.0.0.1:{}?tls=none", mail.port),
-            )
-            .with("PAYLINK_CHAOS_SMTP_MS", "3000");
-        let world = plan.start().await;
-        let port = world.klarna.base.rsplit(':').next().expect("a port");
-        klarna.leads_to(port.parse().expect("a port"));
-        sms.leads_to(world.sms.port);
-        mail.leads_to(world.mail.port);
-        let agent = world.admin();
-        Self {
-            world,
-            klarna,
-            sms,
-            mail,
-            agent,
-        }
+impl Board {
+    pub fn takes(&self, cell: Cell) {
+        self.cells.lock().unwrap().push(cell);
     }
 
-    async fn finish(&self, cells: Vec<Begun>) -> Vec<Cell> {
-        let all = cells.into_iter().map(|begun| begun.ends(self));
-        futures_util::future::join_all(all).await
+    pub fn says(&self, what: &str) {
+        let (of, after) = (self.database, self.begun.elapsed().as_secs());
+        eprintln!("fault matrix on {of}: {after} s: {what}");
     }
 
-    async fn prepare(&self, wanted: Vec<(Step, Ill)>) -> Vec<Begun> {
-        let made = wanted
-            .into_iter()
-            .map(|(step, ill)| Begun::prepared(self, step, ill));
-        futures_util::stream::iter(made).buffered(8).collect().await
+    /// Keeps what a world's service wrote, for whoever has to explain a cell.
+    fn keeps(&self, part: Part, log: &str) {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos");
+        let name = format!("matrix, {}, {}.log", self.database, part.word());
+        std::fs::create_dir_all(&dir).expect("the directory can be made");
+        std::fs::write(dir.join(name), log).expect("the log can be kept");
     }
 
-    /// Healthy reads all the while: single faults must not look like an outage to the breaker.
-    async fn pulses(&self) {
-        futures_util::future::join_all((0..4).map(|_| self.pulse())).await;
-    }
-
-    async fn pulse(&self) {
-        let link = patient::open(&self.agent, &sale()).await;
-        let path = format!(
-            "/v1/links/{}/refresh",
-            crate::outside::harness::world::id(&link)
-        );
+    /// Says now and then how many cells there are, and which are still waited for when few are.
+    async fn ticks(&self) {
         loop {
-            self.agent.press(&path).await;
-            sleep(Duration::from_millis(60)).await;
+            sleep(PROGRESS).await;
+            let cells = self.cells.lock().unwrap();
+            let seen: HashSet<_> = cells.iter().map(|cell| (cell.step, cell.ill)).collect();
+            drop(cells);
+            let missing: Vec<_> = all()
+                .filter(|which| !seen.contains(which))
+                .map(|(step, ill)| format!("{} × {}", step.word(), ill.word()))
+                .collect();
+            let few = if missing.len() <= 12 {
+                format!("; not yet: {}", missing.join(", "))
+            } else {
+                String::new()
+            };
+            let done = seen.len();
+            self.says(&format!("{done} of {} cells{few}", done + missing.len()));
         }
     }
+}
 
-    /// All that a proxy can do, each to one request, all at once.
-    async fn single_faults(&self, done: &mut Vec<Cell>) -> Vec<Begun> {
-        let all = |mail_only: bool| {
-            let mut wanted = Vec::new();
-            for &step in Step::ALL {
-                for &ill in Ill::ALL {
-                    let later = step.creates() && ill == Ill::S401;
-                    if !ill.is_connection() && !later && step.is_mail() == mail_only {
-                        wanted.push((step, ill));
-                    }
+/// Every cell that there is, in the table's order.
+fn all() -> impl Iterator<Item = (Step, Ill)> {
+    let steps = Step::ALL.iter();
+    steps
+        .flat_map(|&step| Ill::ALL.iter().map(move |&ill| (step, ill)))
+        .filter(|&(step, ill)| no_cell(step, ill).is_none())
+}
+
+async fn matrix(plan: WorldPlan, database: &'static str) {
+    let mut run = Run::begin("fault matrix", database, 1, 1);
+    let board = Arc::new(Board {
+        database,
+        begun: Instant::now(),
+        cells: Mutex::default(),
+    });
+    let scenes = Part::ALL.iter().map(|&part| {
+        let (plan, board) = (plan.clone(), Arc::clone(&board));
+        // a thread each: to start and stop a process blocks
+        tokio::task::spawn_blocking(move || {
+            Handle::current().block_on(scene::played(part, plan, &board))
+        })
+    });
+    let scenes = futures_util::future::join_all(scenes);
+    let ended = tokio::select! {
+        ended = scenes => ended,
+        () = board.ticks() => unreachable!("it has no end"),
+    };
+    for (part, ended) in Part::ALL.iter().zip(ended) {
+        match ended {
+            Ok(seen) => {
+                for (what, value) in seen.measured {
+                    run.measured(&what, value);
+                }
+                for what in seen.broken {
+                    run.violated(format!("{}: {what}", part.word()));
                 }
             }
-            wanted
-        };
-        let mut mails = self.prepare(all(true)).await;
-        // nothing of a mail is known at EHLO, so one after the other; those that take long come last
-        let (mut greetings, mut rest): (Vec<_>, Vec<_>) =
-            mails.drain(..).partition(|one| one.step == Step::SmtpEhlo);
-        greetings.sort_by_key(|one| matches!(one.ill, Ill::Hang | Ill::Drip));
-        for begun in &mut greetings {
-            begun.begins(self).await;
-            begun.is_judged_once(self).await;
-        }
-        let others = self.prepare(all(false)).await;
-        tokio::select! {
-            () = self.pulses() => unreachable!("a pulse has no end"),
-            () = async {
-                let mut under_way = FuturesUnordered::new();
-                for mut begun in others {
-                    under_way.push(async move {
-                        begun.begins(self).await;
-                        begun.ends(self).await
-                    });
-                    // so that those that hang don't all end in one moment
-                    let pause = sleep(Duration::from_millis(120));
-                    tokio::pin!(pause);
-                    loop {
-                        tokio::select! {
-                            () = &mut pause => break,
-                            Some(cell) = under_way.next() => done.push(cell),
-                        }
-                    }
-                }
-                while let Some(cell) = under_way.next().await {
-                    done.push(cell);
-                }
-            } => {}
-        }
-        for begun in &mut rest {
-            begun.begins(self).await;
-        }
-        greetings.extend(rest);
-        greetings
-    }
-
-    /// Every step that connection faults can be told apart at, ready to be begun.
-    async fn ready(&self, ill: Ill) -> Vec<Begun> {
-        let wanted = Step::ALL.iter().map(|&step| (step, ill));
-        let wanted = wanted.filter(|&(step, ill)| no_cell(step, ill).is_none());
-        self.prepare(wanted.collect()).await
-    }
-
-    async fn refused(&self, done: &mut Vec<Cell>) {
-        let mut cells = self.ready(Ill::Refuse).await;
-        for begun in cells.iter_mut().filter(|one| one.step.is_background()) {
-            begun.waits(self).await;
-        }
-        let (session, others): (Vec<_>, Vec<_>) = cells
-            .into_iter()
-            .partition(|one| one.step == Step::CreateSession);
-        let mut cells = others;
-        // the order's answer takes its time, and when it is there the port is closed
-        for mut begun in session {
-            let words = ["POST /checkout/v3/orders HTTP", begun.reference.as_str()];
-            let slow = Fault::Drip(Duration::from_secs(1));
-            self.klarna.arm(Rule::new(&words, slow));
-            let orders = self.klarna.passed_with(&["POST /checkout/v3/orders"]).len();
-            let closed = async {
-                while self.klarna.passed_with(&["POST /checkout/v3/orders"]).len() == orders {
-                    sleep(Duration::from_millis(10)).await;
-                }
-                sleep(Duration::from_millis(200)).await;
-                self.klarna.refuses().await;
-            };
-            tokio::join!(begun.begins(self), closed);
-            cells.push(begun);
-        }
-        self.klarna.refuses().await;
-        self.sms.refuses().await;
-        self.mail.refuses().await;
-        self.begin_the_rest(&mut cells).await;
-        sleep(Duration::from_secs(4)).await;
-        self.klarna.accepts().await;
-        self.sms.accepts().await;
-        self.mail.accepts().await;
-        self.heal(&cells);
-        done.extend(self.finish(cells).await);
-    }
-
-    /// What has not begun yet, side by side.
-    async fn begin_the_rest(&self, cells: &mut [Begun]) {
-        let rest = cells.iter_mut().filter(|one| !one.works);
-        futures_util::future::join_all(rest.map(|begun| begun.begins_unruled(self))).await;
-    }
-
-    fn heal(&self, cells: &[Begun]) {
-        for begun in cells {
-            begun.heals(self);
+            // it was printed where it happened; what the others saw is not lost by it
+            Err(panic) => run.violated(format!("{}: {panic}", part.word())),
         }
     }
-
-    /// Plain text is spoken where TLS is expected.
-    async fn without_tls(&self, done: &mut Vec<Cell>) {
-        let mut cells = self.ready(Ill::Tls).await;
-        for begun in cells.iter_mut().filter(|one| one.step.is_background()) {
-            begun.waits(self).await;
-        }
-        self.world.crashes();
-        self.world.comes_back_with(&[
-            (
-                "KLARNA_API_URL",
-                &format!("https://127.0.0.1:{}", self.klarna.port),
-            ),
-            (
-                "SMS_HTTP_URL",
-                &format!("https://127.0.0.1:{}/send", self.sms.port),
-            ),
-            ("SMTP_URL", &format!("smtps://127.0.0.1:{}", self.mail.port)),
-        ]);
-        self.begin_the_rest(&mut cells).await;
-        sleep(Duration::from_secs(4)).await;
-        self.world.crashes();
-        self.heal(&cells);
-        self.world.comes_back();
-        done.extend(self.finish(cells).await);
-    }
-
-    /// No name is known. A Klarna that is not on this machine makes the service a live one, which no
-    /// key of a test reaches: so everything waits already when the names go.
-    async fn without_names(&self, done: &mut Vec<Cell>) {
-        let mut cells = self.ready(Ill::Dns).await;
-        futures_util::future::join_all(cells.iter_mut().map(|begun| begun.waits(self))).await;
-        self.world.crashes();
-        self.world.comes_back_with(&[
-            ("KLARNA_API_URL", "https://klarna.invalid"),
-            ("PAYLINK_PUBLIC_URL", "https://pay.example.com"),
-            ("SMS_HTTP_URL", "https://sms.invalid/send"),
-            ("SMTP_URL", "smtp://mail.invalid:2525?tls=required"),
-        ]);
-        sleep(Duration::from_secs(8)).await;
-        self.world.crashes();
-        self.heal(&cells);
-        self.world.comes_back();
-        done.extend(self.finish(cells).await);
-    }
-
-    /// The breaker is open for a minute afterwards: last.
-    async fn no_access(&self, done: &mut Vec<Cell>) {
-        let wanted = vec![
-            (Step::CreateOrder, Ill::S401),
-            (Step::CreateSession, Ill::S401),
-        ];
-        let mut cells = self.prepare(wanted).await;
-        futures_util::future::join_all(cells.iter_mut().map(|begun| begun.begins(self))).await;
-        done.extend(self.finish(cells).await);
-    }
-}
-
-async fn matrix(plan: WorldPlan, database: &str) {
-    let mut run = Run::begin("fault matrix", database, 1, 1);
-    let scene = Arc::new(Scene::start(plan).await);
-    let mut done = Vec::new();
-    let mails = scene.single_faults(&mut done).await;
-    eprintln!("{database}: {} cells of single requests", done.len());
-    let opened = scene.world.stderr().matches("klarna circuit open").count();
-    run.measured("breaker opened by single faults", opened.to_string());
-    scene.refused(&mut done).await;
-    scene.without_tls(&mut done).await;
-    scene.without_names(&mut done).await;
-    // most of these had a minute to wait: in the meantime the others were done
-    done.extend(scene.finish(mails).await);
-    scene.no_access(&mut done).await;
+    let board = Arc::into_inner(board).expect("the scenes are over");
+    let done = board.cells.into_inner().unwrap();
     let cells: HashMap<_, _> = done
         .iter()
         .map(|cell| ((cell.step, cell.ill), cell))
         .collect();
     eprintln!("{}", table(database, &cells));
-    for &step in Step::ALL {
-        for &ill in Ill::ALL {
-            if no_cell(step, ill).is_some() {
-                continue;
-            }
-            let Some(cell) = cells.get(&(step, ill)) else {
-                run.violated(format!("{} × {}: no cell", step.word(), ill.word()));
-                continue;
-            };
-            run.count("cells", 1_u32);
-            for wrong in expected::wrong(cell) {
-                run.violated(format!("{} × {}: {wrong}", step.word(), ill.word()));
-            }
+    for (step, ill) in all() {
+        let Some(cell) = cells.get(&(step, ill)) else {
+            run.violated(format!("{} × {}: no cell", step.word(), ill.word()));
+            continue;
+        };
+        run.count("cells", 1_u32);
+        for wrong in expected::wrong(cell) {
+            run.violated(format!("{} × {}: {wrong}", step.word(), ill.word()));
         }
     }
-    let scene = Arc::into_inner(scene).expect("nobody else holds the scene");
-    let stderr = scene.world.stderr();
-    run.holds(!stderr.contains("panicked"), || {
-        let at = stderr.find("panicked").unwrap_or_default();
-        format!("a panic: {}", &stderr[at..(at + 300).min(stderr.len())])
-    });
-    let Scene { world, .. } = scene;
-    world.drops_database().await;
     run.end();
 }
 
@@ -461,12 +280,12 @@ fn table(database: &str, cells: &HashMap<(Step, Ill), &Cell>) -> String {
     text
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_sqlite() {
     matrix(WorldPlan::new().on_sqlite(), "SQLite").await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_postgres() {
     match WorldPlan::new().on_postgres() {
         Some(plan) => matrix(plan, "PostgreSQL").await,

@@ -43,8 +43,6 @@ pub enum Fault {
     Duplicate,
     /// It is not passed on; this is the answer.
     Status(u16),
-    /// It is not passed on; this is the answer, after so long. HTTP only.
-    Late(Duration, u16),
     /// It is not passed on; the answer is 429 with so many seconds of `Retry-After`. HTTP only.
     Busy(u64),
     /// It is passed on; the answer comes a byte at a time, and takes so long in all.
@@ -90,7 +88,7 @@ impl Rule {
 /// One request as it came by.
 #[derive(Clone, Debug)]
 pub struct Passed {
-    /// `METHOD /path`, or `STEP recipient`.
+    /// `METHOD /path`, or `STEP recipient`; `TLS` for one that spoke TLS to this plain proxy.
     pub what: String,
     /// `None`: it met no rule.
     pub fault: Option<Fault>,
@@ -240,9 +238,12 @@ impl Proxy {
         name
     }
 
-    pub fn disarm(&self, name: u64) {
+    /// Whether the rule was still there: one that counts is gone when it has met all it was to meet.
+    pub fn disarm(&self, name: u64) -> bool {
         let mut desk = self.book.0.lock().unwrap();
+        let armed = desk.rules.len();
         desk.rules.retain(|(other, _)| *other != name);
+        desk.rules.len() < armed
     }
 
     /// Everything that came by, oldest first.

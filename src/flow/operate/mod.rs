@@ -93,7 +93,7 @@ pub async fn operate(
             let mut operation = weigh(tx, &link, &wish, pen)?;
             // the claim below asks at once: from here on an answer may be lost
             operation.asked_at = Some(pen.at);
-            promise(tx, link, &operation, pen)?;
+            let link = promise(tx, link, &operation, pen)?;
             let made = Made {
                 link: id,
                 resource: Some(operation.id.to_string()),
@@ -101,13 +101,14 @@ pub async fn operate(
             };
             idempotency::keep(tx, kept.as_ref(), made, pen.at)?;
             let claim = tx.enqueue_leased(&job(&operation, pen.at), &lease)?;
-            Ok::<_, Refusal>(Begun::Ask(Box::new(operation), claim))
+            Ok::<_, Refusal>(Begun::Ask(Box::new((link, operation)), claim))
         })
         .await?;
-    let (operation, claim) = match begun {
+    let (promised, claim) = match begun {
         Begun::Before(kept) => return replay(house, &kept).await,
-        Begun::Ask(operation, claim) => (*operation, claim),
+        Begun::Ask(promised, claim) => (*promised, claim),
     };
+    let (link, operation) = promised;
     chaos::at(Point::OperateIntended);
     let (worker, asked, first) = (house.clone(), operation.clone(), key.clone());
     let held = claim.clone();
@@ -116,7 +117,20 @@ pub async fn operate(
     if let Some(Err(refusal)) = house.patiently_under(held, work).await {
         tracing::warn!(operation = %operation.id, error = &refusal as &dyn std::error::Error, "an operation goes on in the background");
     }
-    answer(house, id, operation.id, key).await
+    match answer(house, id, operation.id, key).await {
+        // What is wanted is durable and goes on. A 503 says "nothing was done", and whoever believes
+        // it asks for the same money under another key.
+        Err(refusal @ (Refusal::Overloaded | Refusal::Storage(_))) => {
+            tracing::warn!(operation = %operation.id, error = &refusal as &dyn std::error::Error, "what came of an operation could not be read yet");
+            Ok(Operated {
+                link,
+                operation,
+                answer: Answer::Accepted,
+                replayed: false,
+            })
+        }
+        answered => answered,
+    }
 }
 
 /// What the first transaction decided.
@@ -124,7 +138,7 @@ enum Begun {
     /// The key was here before.
     Before(Kept),
     /// Klarna is to be asked, under this claim.
-    Ask(Box<Operation>, Claim),
+    Ask(Box<(Link, Operation)>, Claim),
 }
 
 fn job(operation: &Operation, due_at: Timestamp) -> Job {
@@ -138,10 +152,11 @@ fn job(operation: &Operation, due_at: Timestamp) -> Job {
 
 /// Writes down what is wanted. The link is counted one version up under its lock, so that two
 /// operations at once cannot both take the last of the money.
-fn promise(tx: &mut Tx, mut link: Link, operation: &Operation, pen: Pen) -> Result<(), Refusal> {
+fn promise(tx: &mut Tx, mut link: Link, operation: &Operation, pen: Pen) -> Result<Link, Refusal> {
     tx.insert_operation(operation)?;
     link.updated_at = pen.at;
-    Ok(tx.save(&link)?)
+    tx.save(&link)?;
+    Ok(link)
 }
 
 /// Whether the wish can be granted, by what is known: zero calls to Klarna for what it must refuse.

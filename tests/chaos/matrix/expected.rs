@@ -78,11 +78,22 @@ fn right(step: Step, ill: Ill) -> (&'static str, &'static str, Option<(usize, us
     }
 }
 
+/// What the agent sees in place of that where the service's patience was over first: it is told what
+/// is known by then (contract.md, Answers; Captures and refunds; Disable).
+fn when_late(step: Step, saw: &'static str) -> &'static str {
+    match step {
+        Step::CreateOrder | Step::CreateSession | Step::Capture | Step::Refund => "202",
+        Step::ReadSession => "200 open",
+        Step::Disable | Step::Abort => "202 disabling",
+        _ => saw,
+    }
+}
+
 /// How a cell differs from what is right, in sentences.
 pub fn wrong(cell: &Cell) -> Vec<String> {
     let (saw, became, times) = right(cell.step, cell.ill);
     let mut wrong = cell.broken.clone();
-    if cell.saw != saw {
+    if cell.saw != saw && !(cell.late && cell.saw == when_late(cell.step, saw)) {
         wrong.push(format!("the agent saw {}, right is {saw}", cell.saw));
     }
     if cell.became != became {
@@ -102,6 +113,7 @@ fn a_wrong_cell_is_seen() {
         step: Step::Sms,
         ill: Ill::S503,
         saw: saw.to_owned(),
+        late: false,
         became: became.to_owned(),
         times: Some(times),
         broken: Vec::new(),
@@ -110,4 +122,20 @@ fn a_wrong_cell_is_seen() {
     // sent again after a 5xx: the double SMS
     assert_eq!(wrong(&cell("201", "sent", 2)).len(), 2);
     assert_eq!(wrong(&cell("202", "unknown", 0)).len(), 1);
+}
+
+#[test]
+fn a_late_answer_is_none_that_knows_more() {
+    let cell = |saw: &str, late| Cell {
+        step: Step::Capture,
+        ill: Ill::Drip,
+        saw: saw.to_owned(),
+        late,
+        became: "done".to_owned(),
+        times: Some(1),
+        broken: Vec::new(),
+    };
+    assert!(wrong(&cell("202", true)).is_empty());
+    assert_eq!(wrong(&cell("202", false)).len(), 1);
+    assert_eq!(wrong(&cell("422", true)).len(), 1);
 }

@@ -8,6 +8,9 @@ use tokio::net::TcpStream;
 
 use super::{Book, Fault, breaks_off, drip, reset};
 
+/// The type of a TLS record that begins a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// A head and its body as they came.
 struct Message {
     head: String,
@@ -114,6 +117,14 @@ fn klarnas_words(status: u16) -> String {
 
 pub(super) async fn converse(mut stream: TcpStream, book: &Book) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 1 && first[0] == TLS_HANDSHAKE {
+        book.meets("TLS", "TLS");
+        // read, so that the answer is not overtaken by a reset
+        let mut hello = [0; 4096];
+        let _ = stream.read(&mut hello).await?;
+        return breaks_off(stream, &made(400, "", "plain HTTP is spoken here")).await;
+    }
     while let Some(request) = read(&mut stream, false).await? {
         let mut words = request.first_line().split(' ');
         let what = format!(
@@ -139,11 +150,6 @@ pub(super) async fn converse(mut stream: TcpStream, book: &Book) -> std::io::Res
                 return Ok(());
             }
             Some(Fault::Status(status)) => {
-                let answer = made(*status, "", &klarnas_words(*status));
-                return breaks_off(stream, &answer).await;
-            }
-            Some(Fault::Late(long, status)) => {
-                tokio::time::sleep(*long).await;
                 let answer = made(*status, "", &klarnas_words(*status));
                 return breaks_off(stream, &answer).await;
             }
