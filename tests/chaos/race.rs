@@ -9,11 +9,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use rand::RngExt;
+use rand::rngs::StdRng;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -29,8 +30,8 @@ use crate::outside::harness::{World, WorldPlan, sale};
 const ABREAST: usize = 16;
 /// So many races are judged by a few lists in place of many reads.
 const BATCH: usize = 500;
-/// Links, sessions and orders of one look: a batch, and those that race meanwhile.
-const NEWEST: usize = BATCH + 4 * ABREAST;
+/// Links, sessions and orders of one look: a batch, those left over before, those that race meanwhile.
+const NEWEST: usize = BATCH + BATCH / 2;
 /// A race is looked at this long after its end at the earliest: most are over by then, and what is
 /// over need not be asked about again.
 const RIPE: Duration = Duration::from_secs(1);
@@ -52,7 +53,10 @@ struct Start {
 
 impl Start {
     fn of(run: &Run, round: u32) -> Self {
-        let mut rng = run.rng(round);
+        Self::drawn(round, &mut run.rng(round))
+    }
+
+    fn drawn(round: u32, rng: &mut StdRng) -> Self {
         Self {
             round,
             apart: Duration::from_secs_f64(10_f64.powf(rng.random_range(-6.0..0.0))),
@@ -66,28 +70,32 @@ impl Start {
 /// at first, small ones later (Robbins and Monro), by the measure of what a disable takes just now.
 #[derive(Default)]
 struct Tie {
-    micros: AtomicI64,
-    raced: AtomicU32,
+    lead: AtomicI64,
+    raced: AtomicI64,
+    /// What a disable takes, a sliding mean: the step must not depend on who won.
+    takes: AtomicI64,
 }
 
 impl Tie {
     /// Parts of a disable's time that a step has.
-    const FIRST_STEP: u32 = 16;
-    const LAST_STEP: u32 = 256;
+    const FIRST_STEP: i64 = 16;
+    const LAST_STEP: i64 = 256;
 
     fn learns(&self, buyer_won: bool, took: Duration) {
         let raced = self.raced.fetch_add(1, Ordering::Relaxed);
-        let step = took / (Self::FIRST_STEP + raced).min(Self::LAST_STEP);
-        let step = micros(step);
+        let before = self.takes.load(Ordering::Relaxed);
+        let takes = before + (micros(took) - before) / (1 + raced).min(Self::FIRST_STEP);
+        self.takes.store(takes, Ordering::Relaxed);
+        let step = takes / (Self::FIRST_STEP + raced).min(Self::LAST_STEP);
         let step = if buyer_won { step } else { -step };
-        self.micros.fetch_add(step, Ordering::Relaxed);
+        self.lead.fetch_add(step, Ordering::Relaxed);
     }
 
     /// How far the agent is to be ahead, microseconds.
     fn lead(&self, start: &Start) -> i64 {
         let apart = micros(start.apart);
         let apart = if start.agent_first { apart } else { -apart };
-        self.micros.load(Ordering::Relaxed) + apart
+        self.lead.load(Ordering::Relaxed) + apart
     }
 }
 
@@ -418,7 +426,7 @@ async fn races(plan: WorldPlan, database: &str) {
     // the judge looks while others race
     let (mut run, ()) = tokio::join!(judge.sits(told), racing);
     for (tie, which) in ties.iter().zip(["without the question", "with it"]) {
-        let lead = tie.micros.load(Ordering::Relaxed) / 1_000;
+        let lead = tie.lead.load(Ordering::Relaxed) / 1_000;
         run.measured(&format!("lead of the agent {which}"), format!("{lead} ms"));
     }
     ends(world).await;
@@ -492,5 +500,27 @@ fn each_law_can_be_broken() {
         seen(200, "disabled", "disabled", "DISABLED", false, true),
     ] {
         assert!(!wrong(&broken).is_empty(), "{broken:?}");
+    }
+}
+
+#[test]
+fn the_tie_is_found_wherever_it_is() {
+    for behind in [-200_000, 0, 40_000, 900_000] {
+        let (tie, mut rng) = (Tie::default(), super::rng("the tie"));
+        let mut bought = 0;
+        for round in 0..1_000 {
+            let start = Start::drawn(round, &mut rng);
+            let buyer_won = tie.lead(&start) < behind;
+            bought += u32::from(buyer_won);
+            // a disable that loses takes longer
+            tie.learns(
+                buyer_won,
+                Duration::from_millis(if buyer_won { 1_500 } else { 800 }),
+            );
+        }
+        assert!(
+            (400..=600).contains(&bought),
+            "{bought} of 1000 with the buyer {behind} µs behind"
+        );
     }
 }
