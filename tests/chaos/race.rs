@@ -8,6 +8,7 @@
 //! whether the order may still be bought (whether HPP asks is unknown, so no rule may depend on it).
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ const AGREED: Duration = Duration::from_secs(40);
 const FAIR: u32 = 30;
 
 /// What chance says of one race.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Start {
     round: u32,
     /// How far from the tie, log-uniform from 1 µs to 1 s.
@@ -104,7 +105,6 @@ fn micros(span: Duration) -> i64 {
 }
 
 /// A race that both have run.
-#[derive(Debug)]
 struct Raced {
     start: Start,
     /// How far the agent was ahead, microseconds.
@@ -231,6 +231,24 @@ async fn race(agent: Caller, klarna: Klarna, start: Start, ties: Arc<[Tie; 2]>) 
     }
 }
 
+impl fmt::Display for Raced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Start {
+            round,
+            apart,
+            agent_first,
+            asks,
+        } = self.start;
+        let first = if agent_first { "agent" } else { "buyer" };
+        let asked = if asks { "" } else { " not" };
+        write!(
+            f,
+            "round {round}, {} ({first} first by {apart:?}, the agent called {} µs before the buyer, Klarna did{asked} ask)",
+            self.link, self.lead
+        )
+    }
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
@@ -289,7 +307,7 @@ impl Judge {
     fn judges(&mut self, raced: &Raced, seen: &Seen) {
         let run = &mut self.run;
         for what in wrong(seen) {
-            run.violated(format!("{raced:?}: {what}: {seen:?}"));
+            run.violated(format!("{raced}: {what}: {seen:?}"));
         }
         run.count(&seen.ended, 1_u32);
         run.count(&format!("answered {}", seen.answered), 1_u32);
