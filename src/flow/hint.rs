@@ -1,25 +1,19 @@
 //! *Hints*: Klarna called, or the buyer came back. Nothing that they say is believed; they only
 //! make the next read-back come sooner (failure-model R8).
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::observe;
+use super::reads::APART;
 use super::{House, Refusal, after};
 use crate::chaos::{self, Bug, Point};
 use crate::link::{Link, LinkId, Status};
 use crate::store::{Job, JobKind};
 
-/// Two reads of one link within this time would tell the same (failure-model, outcome:
-/// duplicated, reordered, forged).
-const APART: SignedDuration = SignedDuration::from_secs(2);
 /// How long a buyer waits for the read that another visit of theirs has caused.
 const MOMENT: Duration = Duration::from_millis(500);
-/// With so many reads in memory, those that are too old to matter are forgotten.
-const REMEMBERED: usize = 1024;
 
 /// Which door the hint came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,31 +155,8 @@ async fn soon(
         link,
         due_at,
     };
-    house.store.write(move |tx| tx.enqueue(&job)).await?;
+    house.store.write(move |tx| tx.hint(&job)).await?;
     Ok(())
-}
-
-/// When this process last read each link because somebody called or came back. (The row knows only
-/// of reads that had something to say.)
-#[derive(Debug, Default)]
-pub struct Reads(Mutex<HashMap<LinkId, Timestamp>>);
-
-impl Reads {
-    /// Leave to read this link, or the time before which it would tell the same.
-    pub(super) fn begin(&self, link: LinkId, now: Timestamp) -> Result<(), Timestamp> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = all.get(&link)
-            && *last <= now
-            && now < after(*last, APART)
-        {
-            return Err(after(*last, APART));
-        }
-        if all.len() >= REMEMBERED {
-            all.retain(|_, last| now < after(*last, APART));
-        }
-        all.insert(link, now);
-        Ok(())
-    }
 }
 
 /// What KCO is told when it asks whether this order may be bought now.
@@ -228,21 +199,6 @@ async fn by_token(house: &House, token: &str) -> Result<Link, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_link_is_read_once_in_two_seconds() {
-        let reads = Reads::default();
-        let start = Timestamp::UNIX_EPOCH;
-        let link = super::super::tests::link(start).id;
-        let at = |millis| start + SignedDuration::from_millis(millis);
-        assert_eq!(reads.begin(link, at(0)), Ok(()));
-        assert_eq!(reads.begin(link, at(1_999)), Err(at(2_000)));
-        assert_eq!(reads.begin(link, at(2_000)), Ok(()));
-        // a clock that was set back does not lock it out
-        assert_eq!(reads.begin(link, at(0)), Ok(()));
-        let other = LinkId::new(at(1), &crate::random::Random::seeded(8));
-        assert_eq!(reads.begin(other, at(1)), Ok(()));
-    }
 
     #[test]
     fn ids_of_another_link_are_seen() {

@@ -18,6 +18,7 @@ mod open;
 mod operate;
 mod parked;
 mod pen;
+mod reads;
 mod reconcile;
 mod recover;
 mod refusal;
@@ -52,12 +53,13 @@ use crate::templates::Templates;
 pub use create::{Created, create};
 pub use disable::{Disabled, disable};
 pub use gates::Gates;
-pub use hint::{Hint, Named, Reads, Verdict, hint, returning, validate};
+pub use hint::{Hint, Named, Verdict, hint, returning, validate};
 pub use idempotency::{Answer, Key};
 pub use limits::Limits;
 pub use observe::refresh;
 pub use operate::{Operated, operate};
 pub use parked::parked;
+pub use reads::Reads;
 pub use reconcile::{Drift, Reconciled, reconcile};
 pub use recover::recover;
 pub use refusal::Refusal;
@@ -91,7 +93,7 @@ pub struct Parts {
     /// The runtime on which work that outlives its request runs: an actix worker drops what is
     /// spawned on its own when it stops (failure-model R2).
     pub runtime: tokio::runtime::Handle,
-    /// When which link was last read.
+    /// When which link was last read, and what that taught.
     pub reads: Reads,
     /// What is under way on `runtime`, so that a shutdown can wait for it.
     pub tasks: TaskTracker,

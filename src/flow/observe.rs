@@ -85,11 +85,23 @@ pub(super) async fn look(house: &House, link: Link) -> Result<(), Refusal> {
 
 /// What a read-back learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Learned {
-    /// The link is in a final stage now, or was.
-    Final,
-    /// It can still be paid, or is still being closed.
-    Open,
+pub(super) struct Learned {
+    /// The link is in a final stage now, or was. Else it can still be paid, or is still being closed.
+    pub is_final: bool,
+    /// The buyer did something with the page that was not known: Klarna calls back about that.
+    pub is_move: bool,
+}
+
+impl Learned {
+    const FINAL: Self = Self::only(true);
+    const OPEN: Self = Self::only(false);
+
+    const fn only(is_final: bool) -> Self {
+        Self {
+            is_final,
+            is_move: false,
+        }
+    }
 }
 
 /// Reads Klarna about `link` and writes what changed. `KlarnaUnavailable` where it did not answer.
@@ -108,16 +120,16 @@ pub(super) async fn read_back(house: &House, link: &Link) -> Result<Learned, Ref
                 }
                 Err(refusal) => return Err(refusal),
             }
-            Ok(Learned::Final)
+            Ok(Learned::FINAL)
         }
-        Status::Creating => Ok(Learned::Open),
-        Status::Failed => Ok(Learned::Final),
+        Status::Creating => Ok(Learned::OPEN),
+        Status::Failed => Ok(Learned::FINAL),
     }
 }
 
 async fn read_session(house: &House, link: &Link) -> Result<Learned, Refusal> {
     let Some(pair) = link.stage.pair() else {
-        return Ok(Learned::Open);
+        return Ok(Learned::OPEN);
     };
     match house.klarna.read_session(&pair.session).await {
         Ok(news) => take(house, link.id, news).await,
@@ -125,7 +137,7 @@ async fn read_session(house: &House, link: &Link) -> Result<Learned, Refusal> {
         Err(KlarnaError::NotFound(_)) => {
             let proof = payment_of(house, pair).await?;
             end(house, link.id, proof).await?;
-            Ok(Learned::Final)
+            Ok(Learned::FINAL)
         }
         Err(error) => Err(unavailable(&error)),
     }
@@ -134,15 +146,15 @@ async fn read_session(house: &House, link: &Link) -> Result<Learned, Refusal> {
 /// Reads the order of a link that is closed or being closed; only payment changes anything.
 async fn read_order(house: &House, link: &Link) -> Result<Learned, Refusal> {
     let Some(pair) = link.stage.pair() else {
-        return Ok(Learned::Final);
+        return Ok(Learned::FINAL);
     };
     match payment_of(house, pair).await? {
         Some(proof) => {
             end(house, link.id, Some(proof)).await?;
-            Ok(Learned::Final)
+            Ok(Learned::FINAL)
         }
-        None if link.stage.status().is_final() => Ok(Learned::Final),
-        None => Ok(Learned::Open),
+        None if link.stage.status().is_final() => Ok(Learned::FINAL),
+        None => Ok(Learned::OPEN),
     }
 }
 
@@ -194,9 +206,14 @@ pub(super) async fn take(house: &House, id: LinkId, news: SessionNews) -> Result
             let mut pen = pen;
             let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
             link.updated_at = pen.at;
+            let is_move = is_move(&link, &news);
             let alarm = take_in(tx, &mut link, &news, &mut pen)?;
             tx.save(&link)?;
-            Ok::<_, Refusal>((learned(&link), alarm))
+            let learned = Learned {
+                is_move,
+                ..learned(&link)
+            };
+            Ok::<_, Refusal>((learned, alarm))
         })
         .await?;
     chaos::at(Point::ObserveWritten);
@@ -205,11 +222,17 @@ pub(super) async fn take(house: &House, id: LinkId, news: SessionNews) -> Result
 }
 
 fn learned(link: &Link) -> Learned {
-    if link.stage.status().is_final() {
-        Learned::Final
-    } else {
-        Learned::Open
-    }
+    Learned::only(link.stage.status().is_final())
+}
+
+/// Whether the buyer did something that `link` does not show, and of which Klarna tells.
+fn is_move(link: &Link, news: &SessionNews) -> bool {
+    let told = match news.reading {
+        Reading::Completed | Reading::Cancelled => true,
+        Reading::Consumer(consumer) => consumer != Consumer::NotOpened,
+        Reading::Disabled | Reading::Unclear => false,
+    };
+    told && link.klarna.status.as_deref() != Some(&news.raw)
 }
 
 /// Whether a read says anything that the row does not. Older news than the newest taken is none

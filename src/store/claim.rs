@@ -32,7 +32,11 @@ pub(super) fn lease_end() -> String {
     format!("{DATABASE_NOW} + {}", Lease::length().as_micros())
 }
 
-const COLUMNS: &str = "job.id, job.kind, job.subject, job.link, job.due_at, job.attempt, job.tries";
+const COLUMNS: &str =
+    "job.id, job.kind, job.subject, job.link, job.due_at, job.attempt, job.tries, job.hinted";
+
+/// A hint has had its run, unless it came while that was under way.
+const HINT_KEPT: &str = "hinted = (hinted AND again_at IS NOT NULL)";
 
 /// A job that is ours until we say otherwise, or (PostgreSQL) until the lease runs out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct Claim {
     pub owner: String,
     /// How often it panicked in a row.
     pub tries: i64,
+    /// Klarna called about it since it was last put back.
+    pub hinted: bool,
     /// When it was claimed, by this process's wall clock: before the database was asked.
     pub claimed_at: Timestamp,
     /// The same moment by its monotonic clock.
@@ -178,6 +184,7 @@ impl Tx<'_> {
             attempt: 1,
             owner: lease.owner().to_owned(),
             tries: 0,
+            hinted: false,
             claimed_at: self.shared.clock.now(),
             since: self.shared.clock.monotonic(),
         };
@@ -229,6 +236,7 @@ impl Tx<'_> {
                     attempt: row.attempt,
                     owner: lease.owner().to_owned(),
                     tries: row.tries,
+                    hinted: row.hinted,
                     claimed_at,
                     since,
                 })
@@ -320,7 +328,8 @@ impl Tx<'_> {
             self.noted.ended.push(claim.fence());
             return Ok(true);
         }
-        let again = self.leave(claim, "due_at = again_at, ready_at = again_at, tries = 0")?;
+        let set = format!("due_at = again_at, ready_at = again_at, tries = 0, {HINT_KEPT}");
+        let again = self.leave(claim, &set)?;
         if again {
             self.noted.due.push(claim.job.kind);
         }
@@ -342,7 +351,7 @@ impl Tx<'_> {
             format!("due_at = {earlier}, ready_at = NULL, parked = TRUE, tries = tries + 1")
         } else {
             let tries = if poison { "tries + 1" } else { "0" };
-            format!("due_at = {earlier}, ready_at = {earlier}, tries = {tries}")
+            format!("due_at = {earlier}, ready_at = {earlier}, tries = {tries}, {HINT_KEPT}")
         };
         let left = self.leave(claim, &set)?;
         if left && due_at <= self.shared.clock.now() {

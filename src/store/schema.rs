@@ -135,6 +135,7 @@ diesel::table! {
         attempt -> BigInt,
         tries -> BigInt,
         parked -> Bool,
+        hinted -> Bool,
     }
 }
 diesel::table! {

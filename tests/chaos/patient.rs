@@ -76,6 +76,9 @@ pub async fn open(caller: &Caller, sale: &Value) -> Value {
     let key = sale["reference"].as_str().expect("a reference");
     let made = answered(|| caller.sends(sale).idempotent(key)).await;
     let made = made.expect_any(&[201, 202]).json();
+    if made["status"] == "open" {
+        return made;
+    }
     let id = made["id"].as_str().expect("an id");
     until(caller, id, "open", 90).await
 }

@@ -1,6 +1,7 @@
 //! The ledger of money against Klarna's, for any sequence of operations and faults: no operation
 //! is done twice, none that was promised is forgotten, and our sums are Klarna's.
 
+mod polling;
 mod shop;
 mod time;
 

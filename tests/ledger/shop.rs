@@ -147,7 +147,8 @@ impl Shop {
         self.is_paid(link).await
     }
 
-    async fn offers(&self, use_case: &str, amount: i64) -> Value {
+    /// A link that is payable.
+    pub async fn offers(&self, use_case: &str, amount: i64) -> Value {
         self.klarna_mends().await;
         let number = self.sold.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let sale = json!({
@@ -175,6 +176,36 @@ impl Shop {
         let link = self.link(&link).await;
         assert!(link["payment"]["remaining_amount"].is_i64(), "{link}");
         link
+    }
+
+    /// The buyer pays, and the service has answered the callback about it.
+    pub async fn buyer_pays_and_klarna_calls(&self, link: &Value) {
+        let session = link["klarna"]["session_id"].as_str().unwrap();
+        let path = format!("/_sim/sessions/{session}");
+        self.control(&format!("{path}/act"), &json!({"act": "pay"}))
+            .await;
+        let called = |session: &Value| {
+            let calls = session["callbacks"].as_array().unwrap();
+            calls
+                .iter()
+                .any(|call| call["status"] == "COMPLETED" && call["answer"] == 204)
+        };
+        while !called(&self.klarna_shows(&path).await) {}
+    }
+
+    /// How often Klarna was asked about the session of a link.
+    pub async fn reads_of(&self, link: &Value) -> usize {
+        let session = link["klarna"]["session_id"].as_str().unwrap();
+        let log = self.klarna_shows("/_sim/log").await;
+        let log = log["data"].as_array().unwrap().iter();
+        log.filter(|call| call["op"] == "read_session")
+            .filter(|call| call["path"].as_str().unwrap().ends_with(session))
+            .count()
+    }
+
+    async fn klarna_shows(&self, path: &str) -> Value {
+        let request = self.http.get(format!("{}{path}", self.klarna.url()));
+        request.send().await.unwrap().json().await.unwrap()
     }
 
     /// What Klarna's fraud desk says of the buyer.
@@ -232,8 +263,7 @@ impl Shop {
 
     /// The order in Klarna's books.
     pub async fn klarnas_order(&self, link: &Value) -> Value {
-        let orders = self.http.get(format!("{}/_sim/orders", self.klarna.url()));
-        let orders: Value = orders.send().await.unwrap().json().await.unwrap();
+        let orders = self.klarna_shows("/_sim/orders").await;
         let id = &link["klarna"]["order_id"];
         let mut orders = orders["data"].as_array().unwrap().iter();
         orders.find(|it| it["order_id"] == *id).unwrap()["om"].clone()

@@ -305,6 +305,26 @@ async fn a_validation_can_refuse_the_purchase() {
 }
 
 #[tokio::test]
+async fn a_test_may_have_klarna_ask_nobody() {
+    let sim = sim().await;
+    let merchant = Merchant::open().await;
+    let mut order = mug_order();
+    order["merchant_urls"]["validation"] = json!(format!("{}/v", merchant.url));
+    let order = sim.order_of(&order).await;
+    let session = sim.session(&order, json!({})).await;
+    let id = session["session_id"].as_str().unwrap();
+    merchant.reply(Reply::Redirect("https://shop.example/closed".to_owned()));
+    let path = format!("/_sim/sessions/{id}/act");
+    let pay = json!({ "act": "pay", "validation": false });
+    let got = sim.post(&path, &pay).await;
+    assert_eq!(
+        (got.status, &got.json()["status"]),
+        (200, &json!("COMPLETED"))
+    );
+    sim.running.stop().await;
+}
+
+#[tokio::test]
 async fn an_order_may_ask_for_an_approval() {
     let sim = sim().await;
     let merchant = Merchant::open().await;

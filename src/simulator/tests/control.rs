@@ -42,6 +42,15 @@ async fn lists_show_orders_and_sessions_whole() {
         .map(|one| &one["session_id"])
         .collect();
     assert_eq!(ids, [&json!(session), &json!(second)]);
+    for list in ["sessions", "orders"] {
+        let all = sim.get(&format!("/_sim/{list}")).await.json();
+        let last = sim.get(&format!("/_sim/{list}?last=1")).await.json();
+        assert_eq!(last["data"], json!([all["data"][1]]), "{list}");
+        let more = sim.get(&format!("/_sim/{list}?last=9")).await.json();
+        assert_eq!(more, all, "{list}");
+        let wrong = sim.get(&format!("/_sim/{list}?last=x")).await;
+        assert_eq!(wrong.status, 400, "{list}");
+    }
     let mut members: Vec<_> = sessions["data"][1]
         .as_object()
         .unwrap()

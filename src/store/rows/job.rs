@@ -74,6 +74,7 @@ pub(in crate::store) struct JobRow {
     pub due_at: i64,
     pub attempt: i64,
     pub tries: i64,
+    pub hinted: bool,
 }
 
 impl TryFrom<&JobRow> for Job {

@@ -169,6 +169,35 @@ async fn what_is_asked_for_while_it_runs_is_not_lost(f: &Fixture) {
     assert_eq!(f.due().await, Some(wish));
 }
 
+async fn a_hint_is_remembered_until_its_run(f: &Fixture) {
+    let hint = async |due| {
+        let hinted = job(JobKind::Watch, "a", due);
+        f.write(move |tx| tx.hint(&hinted)).await;
+    };
+    let again = async |claim: &Claim| {
+        let (claim, now) = (claim.clone(), f.clock.now());
+        assert!(f.write(move |tx| tx.again(&claim, now, false)).await);
+    };
+    f.promise(job(JobKind::Watch, "a", f.later(-1))).await;
+    hint(f.later(60)).await;
+    let claim = f.claims("one").await.remove(0);
+    assert!(claim.hinted, "though it was due before");
+    again(&claim).await;
+    let claim = f.claims("one").await.remove(0);
+    assert!(!claim.hinted, "it had its run");
+    hint(f.later(0)).await;
+    again(&claim).await;
+    let claim = f.claims("one").await.remove(0);
+    assert!(claim.hinted, "it came while the job ran");
+    f.promise(job(JobKind::Watch, "a", f.later(0))).await;
+    assert!(f.done(&claim).await);
+    hint(f.later(0)).await;
+    let claim = f.claims("one").await.remove(0);
+    assert!(claim.hinted);
+    assert!(f.done(&claim).await);
+    assert!(f.claims("one").await.is_empty());
+}
+
 async fn a_released_job_is_due_as_it_was(f: &Fixture) {
     f.promise(job(JobKind::Open, "a", f.later(-7))).await;
     let claim = f.claims("one").await.remove(0);

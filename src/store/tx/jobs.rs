@@ -1,7 +1,7 @@
 //! Promising work, and asking for it sooner. Doing it: [`super::super::claim`].
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 use jiff::Timestamp;
 
 use super::super::rows::micros;
@@ -9,8 +9,9 @@ use super::super::{Job, JobKind, StoreError, Tx};
 
 /// Where the job is there already: sooner, never later. While it is leased the wish is kept beside
 /// it, so that whoever ends the lease finds it; a parked one stays parked.
-const ENQUEUE: &str = "INSERT INTO job (id, kind, subject, link, due_at, ready_at, attempt, tries, parked) \
-     VALUES ($1, $2, $3, $4, $5, $5, 0, 0, FALSE) ON CONFLICT (id) DO UPDATE SET \
+const ENQUEUE: &str = "INSERT INTO job (id, kind, subject, link, due_at, ready_at, attempt, tries, parked, hinted) \
+     VALUES ($1, $2, $3, $4, $5, $5, 0, 0, FALSE, $6) ON CONFLICT (id) DO UPDATE SET \
+     hinted = job.hinted OR excluded.hinted, \
      due_at = CASE WHEN job.owner IS NULL AND excluded.due_at < job.due_at THEN excluded.due_at ELSE job.due_at END, \
      ready_at = CASE WHEN job.owner IS NULL AND NOT job.parked AND excluded.due_at < job.ready_at \
          THEN excluded.due_at ELSE job.ready_at END, \
@@ -55,6 +56,15 @@ impl Tx<'_> {
 
     /// Promises a job. Where kind and subject are promised already, the earlier due date holds.
     pub fn enqueue(&mut self, job: &Job) -> Result<(), StoreError> {
+        self.promise(job, false)
+    }
+
+    /// The same because Klarna called: whoever claims it is told so.
+    pub fn hint(&mut self, job: &Job) -> Result<(), StoreError> {
+        self.promise(job, true)
+    }
+
+    fn promise(&mut self, job: &Job, hinted: bool) -> Result<(), StoreError> {
         self.sql(|conn| {
             diesel::sql_query(ENQUEUE)
                 .bind::<Text, _>(Job::key(job.kind, &job.subject))
@@ -62,6 +72,7 @@ impl Tx<'_> {
                 .bind::<Text, _>(&job.subject)
                 .bind::<Text, _>(job.link.to_string())
                 .bind::<BigInt, _>(micros(job.due_at))
+                .bind::<Bool, _>(hinted)
                 .execute(conn)
         })?;
         if job.due_at <= self.shared.clock.now() {

@@ -61,6 +61,16 @@ impl Klarna {
         self.list("/_sim/sessions").await
     }
 
+    /// The newest sessions, oldest of them first.
+    pub async fn last_sessions(&self, most: usize) -> Vec<Value> {
+        self.list(&format!("/_sim/sessions?last={most}")).await
+    }
+
+    /// The newest orders, oldest of them first.
+    pub async fn last_orders(&self, most: usize) -> Vec<Value> {
+        self.list(&format!("/_sim/orders?last={most}")).await
+    }
+
     /// One session by its id: cheaper than all of them.
     pub async fn one_session(&self, id: &Value) -> Value {
         let id = id.as_str().expect("a session's id");
@@ -149,6 +159,15 @@ impl Klarna {
             .unwrap_or_else(|| panic!("no session in {link:#}"));
         self.tell(&format!("/_sim/sessions/{id}/act"), json!({ "act": act }))
             .await
+    }
+
+    /// The buyer pays, if that is possible; `asks` says whether Klarna asks the merchant before.
+    pub async fn pays(&self, link: &Value, asks: bool) -> (u16, Value) {
+        let id = link["klarna"]["session_id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no session in {link:#}"));
+        let act = json!({ "act": "pay", "validation": asks });
+        self.tell(&format!("/_sim/sessions/{id}/act"), act).await
     }
 
     /// The buyer does it, and it must be possible.
