@@ -25,8 +25,8 @@ struct Count {
     it: i64,
 }
 
-const LIST: &str =
-    "SELECT id, kind, subject, link, due_at, attempt, tries FROM job WHERE parked ORDER BY id";
+const LIST: &str = "SELECT id, kind, subject, link, due_at, attempt, tries, hinted FROM job \
+     WHERE parked ORDER BY id";
 const COUNT: &str = "SELECT count(*) AS it FROM job WHERE parked";
 const UNPARK: &str = "UPDATE job SET parked = FALSE, tries = 0, due_at = $1, ready_at = $1, \
      again_at = NULL WHERE id = $2 AND parked";
