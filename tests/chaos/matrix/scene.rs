@@ -103,7 +103,18 @@ impl Scene {
         klarna.leads_to(port.parse().expect("a port"));
         sms.leads_to(world.sms.port);
         mail.leads_to(world.mail.port);
-        let agent = world.admin();
+        // a connection for each call: one that is kept is found dead when the service has been away,
+        // or when a starved client comes back to it too late
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .timeout(Duration::from_secs(40))
+            .build()
+            .expect("a client can be built");
+        let agent = Caller {
+            http,
+            ..world.admin()
+        };
         Self {
             world,
             klarna,
