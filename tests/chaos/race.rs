@@ -343,8 +343,8 @@ impl Judge {
             self.klarna.last_orders(NEWEST),
         );
         let (sessions, orders) = tokio::join!(sessions, orders);
-        let statuses = by_id(sessions, "session_id", |session| text(&session["status"]));
-        let taken = by_id(orders, "order_id", |order| order["om"].is_object());
+        let statuses = by_id(&sessions, "session_id", |session| text(&session["status"]));
+        let taken = by_id(&orders, "order_id", |order| order["om"].is_object());
         let mut over = Vec::new();
         for raced in ripe {
             // one that has taken longer than those after it is asked about alone
@@ -416,7 +416,7 @@ impl Judge {
     }
 }
 
-fn by_id<T>(list: Vec<Value>, name: &str, what: impl Fn(&Value) -> T) -> HashMap<String, T> {
+fn by_id<T>(list: &[Value], name: &str, what: impl Fn(&Value) -> T) -> HashMap<String, T> {
     let pairs = list.iter().map(|one| (text(&one[name]), what(one)));
     pairs.collect()
 }
