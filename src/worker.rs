@@ -127,6 +127,7 @@ impl Worker {
         for beat in self.beats {
             beat.abort();
         }
+        self.house.store.close().await;
     }
 }
 

@@ -67,7 +67,7 @@ impl Lite {
             .map_err(|error| OpenError::Unusable(error.to_string()))?;
         let readers = {
             let file = file.clone();
-            Pool::new(readers, move || {
+            Pool::new(readers, move |_| {
                 reader(&file).map_err(|error| StoreError::Fatal(error.to_string()))
             })
         };

@@ -29,6 +29,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
@@ -54,6 +55,9 @@ pub use tx::idempotency::Kept;
 pub use tx::lists::{Cursor, Filter, Listed};
 pub use tx::parked::Parked;
 pub use tx::recovery::{Recovery, Step};
+
+/// How long a stop waits for PostgreSQL's last answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Either database; Diesel's queries are written once against both.
 #[derive(diesel::MultiConnection)]
@@ -198,6 +202,14 @@ impl Store {
             store.follow();
         }
         Ok(store)
+    }
+
+    /// The end: nothing more is asked of PostgreSQL, and the threads that still wait for it are waited
+    /// for, a moment. (SQLite's don't use the runtime, which ends behind them.)
+    pub async fn close(&self) {
+        if let Some(pool) = self.0.pool() {
+            pool.close(LAST_ANSWERS).await;
+        }
     }
 
     /// Notified when a write committed a job of this kind that is due: the worker of this process

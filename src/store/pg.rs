@@ -54,8 +54,11 @@ impl Pg {
         };
         let runtime = Handle::current();
         let (to, by) = (target.clone(), tls.clone());
-        let pool = Pool::new(size, move || {
-            let made = runtime.block_on(connect(&to, by.clone()));
+        let pool = Pool::new(size, move |closed| {
+            let made = closed.run_until_cancelled(connect(&to, by.clone()));
+            let Some(made) = runtime.block_on(made) else {
+                return Err(StoreError::Closed);
+            };
             made.map(Conn::Pg).map_err(|refused| {
                 tracing::warn!(cause = refused.words, "cannot connect to PostgreSQL");
                 refused.fault

@@ -4,9 +4,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::door::run;
 use super::{Conn, Shared, StoreError, Tx};
@@ -16,14 +18,16 @@ const WAITING_EACH: usize = 64;
 /// A connection of a pool may have been cut while it lay idle. So often another is tried.
 const STALE: usize = 8;
 
-type Make = dyn Fn() -> Result<Conn, StoreError> + Send + Sync;
+type Make = dyn Fn(&CancellationToken) -> Result<Conn, StoreError> + Send + Sync;
 
 pub(super) struct Pool {
     make: Box<Make>,
     idle: Mutex<Vec<Conn>>,
     gate: Arc<Semaphore>,
+    size: u32,
     waiting: AtomicUsize,
     most_waiting: usize,
+    closed: CancellationToken,
 }
 
 /// Counts a waiting caller for as long as it waits, also when it gives up.
@@ -36,18 +40,20 @@ impl Drop for Queued<'_> {
 
 impl Pool {
     /// A pool of at most `size` connections (at least one). `make` blocks; it is called off the
-    /// runtime's threads.
+    /// runtime's threads, and gives up when its token is cancelled.
     pub fn new(
         size: usize,
-        make: impl Fn() -> Result<Conn, StoreError> + Send + Sync + 'static,
+        make: impl Fn(&CancellationToken) -> Result<Conn, StoreError> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let size = size.max(1);
+        let size = u32::try_from(size).unwrap_or(u32::MAX).max(1);
         Arc::new(Self {
             make: Box::new(make),
             idle: Mutex::default(),
-            gate: Arc::new(Semaphore::new(size)),
+            gate: Arc::new(Semaphore::new(size as usize)),
+            size,
             waiting: AtomicUsize::new(0),
-            most_waiting: size * WAITING_EACH,
+            most_waiting: size as usize * WAITING_EACH,
+            closed: CancellationToken::new(),
         })
     }
 
@@ -67,6 +73,18 @@ impl Pool {
             .map_err(|_| StoreError::Closed)
     }
 
+    /// Admits nobody else, and waits for those that were admitted, at most `patience`. Who gave up
+    /// waiting for an answer left a thread behind that still waits for the database, and the
+    /// runtime must not end under it.
+    pub async fn close(&self, patience: Duration) {
+        self.closed.cancel();
+        let all = self.gate.acquire_many(self.size);
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!("a transaction was under way when the time to stop was over");
+        }
+        self.gate.close();
+    }
+
     /// A connection inside a transaction that `begin` opened. Blocks.
     pub fn begun(&self, begin: &str) -> Result<Conn, StoreError> {
         for _ in 0..STALE {
@@ -77,7 +95,7 @@ impl Pool {
                 return Ok(conn);
             }
         }
-        let mut conn = (self.make)()?;
+        let mut conn = (self.make)(&self.closed)?;
         conn.batch_execute(begin)
             .map_err(|error| super::error::judge(&error))?;
         Ok(conn)
@@ -85,7 +103,7 @@ impl Pool {
 
     /// A new connection, outside the pool's count. Blocks.
     pub fn fresh(&self) -> Result<Conn, StoreError> {
-        (self.make)()
+        (self.make)(&self.closed)
     }
 
     /// Gives back a connection whose transaction has ended.
@@ -148,5 +166,31 @@ where
         Ok(answer) => answer,
         Err(error) if error.is_panic() => Err(StoreError::Panicked.into()),
         Err(_) => Err(StoreError::Closed.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_still_connects_when_it_closes_gives_up_and_is_waited_for() {
+        let pool = Pool::new(2, |closed| {
+            while !closed.is_cancelled() {
+                std::thread::yield_now();
+            }
+            Err(StoreError::Closed)
+        });
+        let (permit, connecting) = (pool.admit().await.unwrap(), Arc::clone(&pool));
+        let (tells, told) = std::sync::mpsc::channel();
+        // nobody waits for its answer any more
+        drop(tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            tells.send(connecting.begun("BEGIN").map(|_| ()))
+        }));
+        pool.close(Duration::from_secs(30)).await;
+        let answer = told.try_recv().expect("it was waited for");
+        assert_eq!(answer, Err(StoreError::Closed));
+        assert_eq!(pool.admit().await.map(|_| ()), Err(StoreError::Closed));
     }
 }
