@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::door::run;
 use super::{Conn, Shared, StoreError, Tx};
 
-/// Callers that may wait for each connection; more are told that the store is overloaded.
-const WAITING_EACH: usize = 64;
+/// Callers that may wait for a connection, by default sixty-four for each of PostgreSQL's; more are
+/// told that the store is overloaded. SQLite's one reader answers as many within a second, too.
+const MOST_WAITING: usize = 1024;
 /// A connection of a pool may have been cut while it lay idle. So often another is tried.
 const STALE: usize = 8;
 
@@ -26,7 +27,6 @@ pub(super) struct Pool {
     gate: Arc<Semaphore>,
     size: u32,
     waiting: AtomicUsize,
-    most_waiting: usize,
     closed: CancellationToken,
 }
 
@@ -52,7 +52,6 @@ impl Pool {
             gate: Arc::new(Semaphore::new(size as usize)),
             size,
             waiting: AtomicUsize::new(0),
-            most_waiting: size as usize * WAITING_EACH,
             closed: CancellationToken::new(),
         })
     }
@@ -62,7 +61,7 @@ impl Pool {
         if let Ok(permit) = Arc::clone(&self.gate).try_acquire_owned() {
             return Ok(permit);
         }
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
             drop(Queued(&self.waiting));
             return Err(StoreError::Overloaded);
         }
