@@ -14,10 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
-
-use crate::outside::harness::world::free_port;
 
 /// What happens to a request that a rule picked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +166,8 @@ enum Speaks {
 /// A proxy on a port of its own; ends with its handle.
 pub struct Proxy {
     pub port: u16,
+    /// Bound and never listening: keeps the port while it is closed.
+    _held: TcpSocket,
     speaks: Speaks,
     book: Book,
     door: Mutex<Option<JoinHandle<()>>>,
@@ -183,8 +183,10 @@ impl Proxy {
     }
 
     async fn start(speaks: Speaks) -> Self {
+        let held = bound(0);
         let proxy = Self {
-            port: free_port(),
+            port: held.local_addr().expect("it is bound").port(),
+            _held: held,
             speaks,
             book: Book::default(),
             door: Mutex::new(None),
@@ -211,8 +213,8 @@ impl Proxy {
 
     /// The port is open (again).
     pub async fn accepts(&self) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await;
-        let listener = listener.expect("the proxy's port is free");
+        let listener = bound(self.port).listen(1024);
+        let listener = listener.expect("the proxy holds its port");
         let (book, speaks) = (self.book.clone(), self.speaks);
         let door = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -291,4 +293,15 @@ async fn drip(stream: &mut TcpStream, bytes: &[u8], all: Duration) -> std::io::R
 async fn breaks_off(mut stream: TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     stream.write_all(bytes).await?;
     stream.shutdown().await
+}
+
+/// A socket that shares its port with others of this process.
+fn bound(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("there are sockets");
+    socket.set_reuseport(true).expect("ports can be shared");
+    let here = SocketAddr::from(([127, 0, 0, 1], port));
+    socket
+        .bind(here)
+        .expect("the port is ours, or any free one");
+    socket
 }
