@@ -41,7 +41,7 @@ fn token(path: &str) -> &str {
 #[allow(clippy::too_many_lines)] // one story, told from its beginning to its end
 async fn storm(plan: WorldPlan, database: &str) {
     let mut run = Run::begin("callback storm", database, 1, 20);
-    let postman = Proxy::http().await;
+    let postman = Proxy::http();
     let plan = plan.without_channels().with(
         "PAYLINK_PUBLIC_URL",
         &format!("http://127.0.0.1:{}", postman.port),

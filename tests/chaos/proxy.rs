@@ -174,15 +174,15 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    pub async fn http() -> Self {
-        Self::start(Speaks::Http).await
+    pub fn http() -> Self {
+        Self::start(Speaks::Http)
     }
 
-    pub async fn smtp() -> Self {
-        Self::start(Speaks::Smtp).await
+    pub fn smtp() -> Self {
+        Self::start(Speaks::Smtp)
     }
 
-    async fn start(speaks: Speaks) -> Self {
+    fn start(speaks: Speaks) -> Self {
         let held = bound(0);
         let proxy = Self {
             port: held.local_addr().expect("it is bound").port(),
@@ -191,7 +191,7 @@ impl Proxy {
             book: Book::default(),
             door: Mutex::new(None),
         };
-        proxy.accepts().await;
+        proxy.accepts();
         proxy
     }
 
@@ -212,7 +212,7 @@ impl Proxy {
     }
 
     /// The port is open (again).
-    pub async fn accepts(&self) {
+    pub fn accepts(&self) {
         let listener = bound(self.port).listen(1024);
         let listener = listener.expect("the proxy holds its port");
         let (book, speaks) = (self.book.clone(), self.speaks);

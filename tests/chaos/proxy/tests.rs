@@ -10,7 +10,7 @@ use crate::outside::harness::gateway::Gateway;
 use crate::outside::harness::http::client;
 
 async fn pair() -> (Proxy, Gateway, Client) {
-    let (proxy, gateway) = (Proxy::http().await, Gateway::start().await);
+    let (proxy, gateway) = (Proxy::http(), Gateway::start().await);
     proxy.leads_to(gateway.port);
     (proxy, gateway, client())
 }
@@ -91,7 +91,7 @@ async fn a_closed_port_refuses_and_opens_again() {
     let (proxy, gateway, client) = pair().await;
     proxy.refuses().await;
     assert!(post(&proxy, &client, "one").await.unwrap_err().is_connect());
-    proxy.accepts().await;
+    proxy.accepts();
     assert_eq!(post(&proxy, &client, "one").await.unwrap().0, 200);
     assert_eq!(gateway.to("one").len(), 1);
 }
