@@ -12,7 +12,7 @@ const LITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const PG: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// Keeps two processes from migrating one PostgreSQL at once.
-const LOCK: &str = "SELECT pg_advisory_lock(7237138)";
+pub(super) const LOCK: &str = "SELECT pg_advisory_lock(7237138)";
 const UNLOCK: &str = "SELECT pg_advisory_unlock(7237138)";
 
 /// From what to what the schema was brought.
@@ -54,6 +54,11 @@ impl Store {
         self.with_connection(|conn| match conn {
             Conn::Lite(conn) => bring(conn, LITE),
             Conn::Pg(conn) => {
+                // who finds it up to date takes no lock: a pooler in transaction mode may have left it
+                // in a session that nobody has any more
+                if !pending(conn, PG)? {
+                    return bring(conn, PG);
+                }
                 let fatal = |error: diesel::result::Error| StoreError::Fatal(error.to_string());
                 conn.batch_execute(LOCK).map_err(fatal)?;
                 let migrated = bring(conn, PG);

@@ -231,6 +231,20 @@ async fn a_commit_without_an_event_is_settled_by_its_own_row() {
     assert_eq!(f.read(move |tx| tx.operation(id)).await, Some(wanted));
 }
 
+/// A pooler in transaction mode leaves the lock of a migration in a session that nobody has any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_the_schema_up_to_date_waits_for_no_lock() {
+    let Some(f) = postgres().await else { return };
+    let left_behind = f.stranger().await;
+    left_behind
+        .batch_execute(crate::store::migrate::LOCK)
+        .await
+        .unwrap();
+    let migrated = tokio::time::timeout(Duration::from_secs(10), f.store.migrate()).await;
+    let migrated = migrated.expect("it waits for the lock").unwrap();
+    assert_eq!(migrated.from, Some(migrated.to));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn leases_last_60_seconds_of_the_databases_time() {
     let Some(f) = postgres().await else { return };
