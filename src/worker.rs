@@ -308,8 +308,8 @@ async fn work(house: &House, claim: Claim) {
 /// Renews the leases of this process. What does not come back is stopped.
 async fn heartbeat(house: House) {
     let lease = Lease::length();
-    // of a minute: every 20 s, and 2 s after one that failed. Within 10 s each: a connection that
-    // hangs must not keep the next one waiting
+    // where a lease lasts a minute: a beat every 20 s, 2 s after one that failed, and each within
+    // 10 s, for a connection that hangs must not keep the next one waiting
     let (pace, again, patience) = (lease / 3, lease / 30, lease / 6);
     loop {
         let beat = tokio::time::timeout(patience, house.store.renew_leases());

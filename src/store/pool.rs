@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::door::run;
 use super::{Conn, Shared, StoreError, Tx};
 
-/// Callers that may wait for a connection, by default sixty-four for each of PostgreSQL's; more are
-/// told that the store is overloaded. SQLite's one reader answers as many within a second, too.
+/// Callers that may wait for a connection, of either database; more are told that the store is
+/// overloaded.
 const MOST_WAITING: usize = 1024;
 /// A connection of a pool may have been cut while it lay idle. So often another is tried.
 const STALE: usize = 8;
@@ -170,7 +170,21 @@ where
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn who_finds_all_places_taken_is_refused_and_who_gives_up_makes_room() {
+        let pool = Pool::new(1, |_| Err(StoreError::Closed));
+        let _held = pool.admit().await.unwrap();
+        let mut waiting: Vec<_> = (0..MOST_WAITING).map(|_| Box::pin(pool.admit())).collect();
+        assert!(waiting.iter_mut().all(|it| it.now_or_never().is_none()));
+        let refused = pool.admit().await.map(|_| ());
+        assert_eq!(refused, Err(StoreError::Overloaded));
+        waiting.pop();
+        assert!(pool.admit().now_or_never().is_none(), "there is room");
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn who_still_connects_when_it_closes_gives_up_and_is_waited_for() {

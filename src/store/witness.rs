@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 
 use super::pool::Pool;
 use super::{AttemptId, Conn, StoreError};
@@ -47,7 +47,7 @@ impl Witness {
                  ON CONFLICT (delivery, claim) DO NOTHING",
             )
             .bind::<Text, _>(id.delivery.to_string())
-            .bind::<diesel::sql_types::BigInt, _>(id.claim)
+            .bind::<BigInt, _>(id.claim)
             .execute(conn),
             Self::Key(id) => diesel::sql_query(
                 "INSERT INTO api_key (id, name, role, store, mode, hash, created_at) \

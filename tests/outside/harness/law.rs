@@ -15,7 +15,7 @@ pub fn nothing_personal(what: &str, text: &str) {
             assert!(
                 is_in_an_id(text, at),
                 "{what} shows `{secret}`: {}",
-                around(&text[at.saturating_sub(40)..], secret)
+                around(text, at)
             );
         }
     }
@@ -27,7 +27,7 @@ pub fn nothing_personal(what: &str, text: &str) {
         assert!(
             masked,
             "{what} shows an e-mail address: {}",
-            around(&text[at.saturating_sub(40)..], "@example.com")
+            around(text, at)
         );
     }
 }
@@ -60,8 +60,7 @@ fn a_number_in_an_id_is_nobodys() {
     assert!(is_personal("7700900516"));
 }
 
-fn around(text: &str, needle: &str) -> String {
-    let at = text.find(needle).unwrap_or(0);
+fn around(text: &str, at: usize) -> String {
     let start = text[..at]
         .char_indices()
         .rev()
