@@ -51,7 +51,7 @@ pub async fn create(
 /// The whole of *create* once nothing stands in the way.
 pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Created, Refusal> {
     chaos::at(Point::CreateWanted);
-    let key = acceptance.key.clone();
+    let (key, deliveries) = (acceptance.key.clone(), acceptance.deliveries.clone());
     let accepted = house.store.write(move |tx| acceptance.run(tx)).await?;
     let (link, claim) = match accepted {
         Accepted::Before(kept) => return replay(house, &kept).await,
@@ -59,6 +59,13 @@ pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Crea
     };
     chaos::at(Point::CreateAccepted);
     let id = link.id;
+    // boxed: the caller's future does not carry it
+    let accepted = Box::new(Created {
+        link: link.clone(),
+        deliveries,
+        answer: Answer::Accepted,
+        replayed: false,
+    });
     let work = open::open(house.clone(), claim.clone(), link, key.clone());
     let outcome = house.patiently_under(claim, work).await;
     match outcome {
@@ -79,7 +86,14 @@ pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Crea
         }
         Some(Ok(None)) | None => {}
     }
-    answer(house, id, key).await
+    match answer(house, id, key).await {
+        // The sale is kept. A 503 says "nothing was done", and whoever believes it sells twice.
+        Err(refusal @ (Refusal::Overloaded | Refusal::Storage(_))) => {
+            tracing::warn!(link = %id, error = &refusal as &dyn std::error::Error, "what came of a sale could not be read yet");
+            Ok(*accepted)
+        }
+        answered => answered,
+    }
 }
 
 /// The answer of a first request, from the ledger: whatever ran ahead of us or gave up has
