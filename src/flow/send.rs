@@ -53,10 +53,17 @@ pub async fn send(
                     replayed: true,
                 });
             }
-            let mut link = tx
-                .touch(id)?
-                .filter(|link| sees(&caller, link))
-                .ok_or(Refusal::NotFound)?;
+            let visible = tx.link(id)?.filter(|link| sees(&caller, link));
+            visible.ok_or(Refusal::NotFound)?;
+            // before the link's lock: a parallel repeat waits here, and never meets the limits that
+            // its twin has used up
+            let made = Made {
+                link: id,
+                resource: Some(delivery.id.to_string()),
+                answer: Some(Answer::Done),
+            };
+            idempotency::keep(tx, key.as_ref(), made, now)?;
+            let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
             // touch has counted this change already
             if wanted_version.is_some_and(|wanted| wanted != link.version - 1) {
                 return Err(Refusal::VersionMismatch);
@@ -78,12 +85,6 @@ pub async fn send(
                     due_at: now,
                 })?;
             }
-            let made = Made {
-                link: id,
-                resource: Some(delivery.id.to_string()),
-                answer: Some(Answer::Done),
-            };
-            idempotency::keep(tx, key.as_ref(), made, now)?;
             Ok(Queued {
                 delivery: delivery.clone(),
                 replayed: false,

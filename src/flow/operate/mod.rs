@@ -82,10 +82,17 @@ pub async fn operate(
             if let Some(kept) = idempotency::recall(tx, kept.as_ref())? {
                 return Ok(Begun::Before(kept));
             }
-            let link = tx
-                .touch(id)?
-                .filter(|link| sees(&caller, link))
-                .ok_or(Refusal::NotFound)?;
+            let visible = tx.link(id)?.filter(|link| sees(&caller, link));
+            visible.ok_or(Refusal::NotFound)?;
+            // before the link's lock: a parallel repeat waits here, and never weighs money that its
+            // twin has taken
+            let made = Made {
+                link: id,
+                resource: Some(wish.id.to_string()),
+                answer: None,
+            };
+            idempotency::keep(tx, kept.as_ref(), made, pen.at)?;
+            let link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
             // touch has counted this change already
             if wanted_version.is_some_and(|wanted| wanted != link.version - 1) {
                 return Err(Refusal::VersionMismatch);
@@ -94,12 +101,6 @@ pub async fn operate(
             // the claim below asks at once: from here on an answer may be lost
             operation.asked_at = Some(pen.at);
             let link = promise(tx, link, &operation, pen)?;
-            let made = Made {
-                link: id,
-                resource: Some(operation.id.to_string()),
-                answer: None,
-            };
-            idempotency::keep(tx, kept.as_ref(), made, pen.at)?;
             let claim = tx.enqueue_leased(&job(&operation, pen.at), &lease)?;
             Ok::<_, Refusal>(Begun::Ask(Box::new((link, operation)), claim))
         })

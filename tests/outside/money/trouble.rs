@@ -19,6 +19,7 @@ stories!(
         a_refusal_brings_the_ledger_up_to_date,
         an_old_read_undoes_nothing,
         a_burst_under_one_key_is_one_refund,
+        a_burst_that_takes_everything_is_never_told_that_nothing_is_left,
         what_fails_later_is_told,
     ]
 );
@@ -191,6 +192,33 @@ async fn a_burst_under_one_key_is_one_refund(w: &World) {
     }
     settled(&who, &link, |payment| payment["refunded_amount"] == 7).await;
     assert_eq!(w.klarna.order(&link).await["om"]["refunded_amount"], 7);
+}
+
+/// The others of a burst must not weigh what is left when the first has taken it.
+async fn a_burst_that_takes_everything_is_never_told_that_nothing_is_left(w: &World) {
+    let who = w.integrator();
+    let link = paid(w, &who).await;
+    for call in ["capture", "refunds"] {
+        let (path, body) = (format!("/v1/links/{}/{call}", id(&link)), json!({}));
+        let calls = (0..12).map(|_| who.post(&path, &body).idempotent(call).into_future());
+        let answers = futures_util::future::join_all(calls).await;
+        for answer in answers {
+            if answer.status == 409 {
+                answer.problem(409, "idempotency_in_progress");
+            } else {
+                answer.expect_any(&[201, 202]);
+            }
+        }
+        let sum = ["captured_amount", "refunded_amount"][usize::from(call == "refunds")];
+        settled(&who, &link, |payment| payment[sum] == 50_000).await;
+    }
+    let om = w.klarna.order(&link).await["om"].clone();
+    let booked = |what: &str| om[what].as_array().map(Vec::len);
+    assert_eq!(
+        (booked("captures"), booked("refunds")),
+        (Some(1), Some(1)),
+        "{om:#}"
+    );
 }
 
 /// Nobody waits for the answer any more when Klarna says no: the link's events and its operations
