@@ -52,7 +52,14 @@ pub async fn create(
 pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Created, Refusal> {
     chaos::at(Point::CreateWanted);
     let (key, deliveries) = (acceptance.key.clone(), acceptance.deliveries.clone());
-    let accepted = house.store.write(move |tx| acceptance.run(tx)).await?;
+    let lost = Lost::of(&acceptance);
+    let accepted = house.store.write(move |tx| acceptance.run(tx)).await;
+    let accepted = match accepted {
+        Err(refusal) if refusal.is_taken(Constraint::LiveReference) => {
+            return Err(lost.to(house).await);
+        }
+        accepted => accepted?,
+    };
     let (link, claim) = match accepted {
         Accepted::Before(kept) => return replay(house, &kept).await,
         Accepted::Now(link, claim) => (*link, claim),
@@ -302,16 +309,7 @@ impl Acceptance {
         self.weigh(tx, &[])?;
         chaos::at(Point::CreateWeighed);
         let exclusive = self.on_duplicate != OnDuplicate::Allow;
-        tx.insert_link(&link, &self.token_hash, exclusive)
-            .map_err(|error| {
-                let refusal = Refusal::from(error);
-                if refusal.is_taken(Constraint::LiveReference) {
-                    // another request won the race that the look-up before could not see
-                    Refusal::Busy
-                } else {
-                    refusal
-                }
-            })?;
+        tx.insert_link(&link, &self.token_hash, exclusive)?;
         pen.tell(tx, &mut link, EventKind::LinkCreated, None)?;
         for delivery in &self.deliveries {
             tx.insert_delivery(delivery)?;
@@ -365,11 +363,53 @@ impl Acceptance {
         let reference = &link.sale.reference;
         let live = tx.live_links(&link.store, reference)?;
         if let Some(other) = live.into_iter().find(|it| !going.contains(it)) {
-            return Err(Refusal::ReferenceInUse(other));
+            return Err(in_use(self.on_duplicate, other));
         }
         match tx.paid_link(&link.store, reference, after(now, -PAID_FOR))? {
             Some(paid) => Err(Refusal::ReferencePaid(paid)),
             None => Ok(()),
+        }
+    }
+}
+
+/// Another link is live with this reference. Who wanted to replace it meets one that was made after
+/// he had looked, and is told to come again rather than what he has said already.
+fn in_use(on_duplicate: OnDuplicate, other: LinkId) -> Refusal {
+    match on_duplicate {
+        OnDuplicate::Replace => Refusal::Busy,
+        OnDuplicate::Refuse | OnDuplicate::Allow => Refusal::ReferenceInUse(other),
+    }
+}
+
+/// What a creation needs where another of the same reference was as quick: the look-up before could
+/// not see it, and the database let only one of them in.
+struct Lost {
+    store: String,
+    reference: String,
+    on_duplicate: OnDuplicate,
+}
+
+impl Lost {
+    fn of(acceptance: &Acceptance) -> Self {
+        Self {
+            store: acceptance.link.store.clone(),
+            reference: acceptance.link.sale.reference.clone(),
+            on_duplicate: acceptance.on_duplicate,
+        }
+    }
+
+    async fn to(self, house: &House) -> Refusal {
+        let on_duplicate = self.on_duplicate;
+        let live = house
+            .store
+            .read(move |tx| tx.live_links(&self.store, &self.reference))
+            .await;
+        match live {
+            Ok(live) => live
+                .first()
+                // the winner is closed again already
+                .map_or(Refusal::Busy, |other| in_use(on_duplicate, *other)),
+            Err(error) => error.into(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A link that a buyer holds is not taken from him for one that is then refused; and what renews a
 //! link stays in its store.
 
+use std::future::IntoFuture;
+
 use serde_json::{Value, json};
 
 use super::harness::world::id;
@@ -23,7 +25,10 @@ stories!(
 stories!(
     making_way_across_stores,
     WorldPlan::new(),
-    [an_admins_renewal_stays_in_the_links_store]
+    [
+        an_admins_renewal_stays_in_the_links_store,
+        twins_at_once_are_told_of_the_winner,
+    ]
 );
 
 async fn renews(who: &Caller, link: &Value, body: &Value) -> super::harness::http::Answer {
@@ -120,4 +125,20 @@ async fn an_admins_renewal_stays_in_the_links_store(w: &World) {
     let again = sale_of(link["reference"].as_str().expect("a reference"));
     let refused = north.sends(&again).await;
     refused.problem(409, "reference_in_use");
+}
+
+/// The look-up before cannot see the other: the database lets only one in, and it is named.
+async fn twins_at_once_are_told_of_the_winner(w: &World) {
+    let who = w.integrator();
+    let sale = sale();
+    let calls = (0..12).map(|_| who.sends(&sale).into_future());
+    let answers = futures_util::future::join_all(calls).await;
+    let (won, lost): (Vec<_>, Vec<_>) = answers
+        .iter()
+        .partition(|answer| matches!(answer.status, 201 | 202));
+    assert_eq!(won.len(), 1, "one is made");
+    for answer in lost {
+        let problem = answer.problem(409, "reference_in_use");
+        assert_eq!(problem["link_id"], won[0].json()["id"]);
+    }
 }
