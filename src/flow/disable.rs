@@ -61,7 +61,21 @@ pub async fn disable(
     };
     match close(house, Some(caller), id, wish, key.clone()).await? {
         Closed::Before(kept) => replay(house, caller, &kept).await,
-        Closed::Now => first(house, id, key).await,
+        Closed::Now(intended) => match (first(house, id, key).await, intended) {
+            // It is durable and goes on. A 503 says "nothing was done", and whoever believes it
+            // takes the page for one that can be paid.
+            (Err(error @ (Refusal::Overloaded | Refusal::Storage(_))), Some(intended)) => {
+                tracing::warn!(link = %id, error = &error as &dyn std::error::Error, "what came of a disable could not be read yet");
+                let (link, deliveries) = *intended;
+                Ok(Disabled {
+                    link,
+                    deliveries,
+                    answer: Answer::Accepted,
+                    replayed: false,
+                })
+            }
+            (answered, _) => answered,
+        },
     }
 }
 
@@ -163,9 +177,13 @@ pub(super) async fn make_way(
 enum Closed {
     /// The key was here before.
     Before(Box<Kept>),
-    /// Whatever could be done within the caller's patience is done.
-    Now,
+    /// Whatever could be done within the caller's patience is done; with the link as it was when
+    /// Klarna was to be asked.
+    Now(Option<Intended>),
 }
+
+/// A link that is being closed, and its deliveries.
+type Intended = Box<(Link, Vec<Delivery>)>;
 
 /// What the first transaction decided.
 enum Begun {
@@ -174,7 +192,7 @@ enum Begun {
     /// Nothing more is to be asked of Klarna now.
     Over,
     /// Klarna is to be asked, under this claim.
-    Ask(Box<Link>, Claim),
+    Ask(Intended, Claim),
 }
 
 async fn close(
@@ -204,11 +222,12 @@ async fn close(
             begin(tx, &link, &wish, &lease, pen)
         })
         .await?;
-    let (link, claim) = match begun {
+    let (intended, claim) = match begun {
         Begun::Before(kept) => return Ok(Closed::Before(kept)),
-        Begun::Over => return Ok(Closed::Now),
-        Begun::Ask(link, claim) => (*link, claim),
+        Begun::Over => return Ok(Closed::Now(None)),
+        Begun::Ask(intended, claim) => (intended, claim),
     };
+    let link = intended.0.clone();
     chaos::at(Point::DisableIntended);
     let (worker, held) = (house.clone(), claim.clone());
     let asked = house
@@ -217,7 +236,7 @@ async fn close(
     if let Some(Err(refusal)) = asked {
         tracing::warn!(link = %id, error = &refusal as &dyn std::error::Error, "a disable goes on in the background");
     }
-    Ok(Closed::Now)
+    Ok(Closed::Now(Some(intended)))
 }
 
 fn begin(
@@ -276,7 +295,8 @@ fn begin(
         },
         lease,
     )?;
-    Ok(Begun::Ask(Box::new(link), claim))
+    let deliveries = tx.deliveries(link.id)?;
+    Ok(Begun::Ask(Box::new((link, deliveries)), claim))
 }
 
 /// The worker's entry: what is `disabling` is insisted on until it is final.
