@@ -47,6 +47,14 @@ impl Query {
                 query.fault(&name, (Code::UnknownField, "the parameter is there twice"));
             } else if value.contains(char::REPLACEMENT_CHARACTER) {
                 query.fault(&name, (Code::InvalidFormat, "the value is not UTF-8"));
+            } else if value.contains(char::is_control) {
+                query.fault(
+                    &name,
+                    (
+                        Code::ControlCharacter,
+                        "a control character is in the value",
+                    ),
+                );
             } else {
                 query.pairs.push((name.into_owned(), value.into_owned()));
             }

@@ -207,6 +207,7 @@ async fn a_query_is_read_strictly() {
         ("created_after=yesterday", "created_after", "invalid_format"),
         ("reveal=yes", "reveal", "invalid_value"),
         ("status=%FF", "status", "invalid_format"),
+        ("status=op%00en", "status", "control_character"),
     ] {
         let mut query = Query::parse(text, known);
         query.words("status", Status::from_word);
