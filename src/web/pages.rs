@@ -31,7 +31,8 @@ pub async fn nowhere() -> Result<HttpResponse, Problem> {
            ("token" = String, Path, description = "Secret of one pair of one link")),
     responses((status = 200, description = "What became of the payment.", body = String, content_type = "text/html"),
               (status = 404, description = "Unknown address.", body = String, content_type = "text/html"),
-              (status = 410, description = "The link is closed.", body = String, content_type = "text/html")))]
+              (status = 410, description = "The link is closed.", body = String, content_type = "text/html"),
+              (status = 503, description = "Nothing can be looked up now; the page looks again by itself.", body = String, content_type = "text/html")))]
 pub async fn returned(
     state: web::Data<State>,
     request: HttpRequest,
@@ -49,6 +50,13 @@ pub async fn returned(
     let link = match flow::returning(&state.house, &token, &named(&request)).await {
         Ok(link) => link,
         Err(Refusal::NotFound) => return unknown(&state, &request),
+        Err(error @ (Refusal::Overloaded | Refusal::Storage(_))) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a buyer who came back could not be told"
+            );
+            return later(&state, &request);
+        }
         Err(refusal) => return Err(refusal.into()),
     };
     let landing = match Landing::of(&link) {
@@ -61,6 +69,18 @@ pub async fn returned(
 }
 
 fn unknown(state: &State, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    page(state, Landing::NotFound, &strangers(state, request))
+}
+
+/// Nothing can be looked up now: the page that says so looks again by itself.
+fn later(state: &State, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    let mut answer = page(state, Landing::Asking, &strangers(state, request))?;
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    Ok(answer)
+}
+
+/// What a page says without a link, in the language that its reader asked for.
+fn strangers(state: &State, request: &HttpRequest) -> PageFacts {
     let asked = request
         .headers()
         .get(ACCEPT_LANGUAGE)
@@ -69,8 +89,7 @@ fn unknown(state: &State, request: &HttpRequest) -> Result<HttpResponse, Problem
         .map(str::trim)
         .filter(|it| !it.is_empty() && *it != "*");
     let usual = state.house.settings.defaults.locale.as_deref();
-    let locale = asked.or(usual).unwrap_or("en");
-    page(state, Landing::NotFound, &PageFacts::unknown(locale))
+    PageFacts::unknown(asked.or(usual).unwrap_or("en"))
 }
 
 fn page(state: &State, landing: Landing, facts: &PageFacts) -> Result<HttpResponse, Problem> {

@@ -55,6 +55,20 @@ async fn what_klarna_and_the_buyer_call_needs_a_token() {
     );
 }
 
+/// A buyer who comes back in an outage gets a page that looks again, not a machine's answer.
+#[actix_web::test]
+async fn a_buyer_is_told_that_it_cannot_be_looked_up_now() {
+    let home = Home::new().await;
+    let app = served!(home);
+    home.raw("ALTER TABLE token RENAME TO gone");
+    let back = TestRequest::get().uri(&format!("/return/success/{}", "A".repeat(43)));
+    let seen = ask!(&app, back).await;
+    assert_eq!(seen.status, 503);
+    assert!(seen.header("content-type").starts_with("text/html"));
+    let page = String::from_utf8_lossy(&seen.body);
+    assert!(page.contains("Do not pay again"), "{page}");
+}
+
 #[actix_web::test]
 async fn probes_documents_and_assets_need_no_key() {
     let home = Home::new().await;

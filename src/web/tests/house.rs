@@ -122,6 +122,15 @@ impl Home {
         }
     }
 
+    /// Does something to the database behind the house's back.
+    pub fn raw(&self, sql: &str) {
+        use diesel::Connection;
+        use diesel::connection::SimpleConnection;
+        let file = self.folder.join("paylink.db");
+        let mut lite = diesel::SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+        lite.batch_execute(sql).unwrap();
+    }
+
     /// The header of a new key of this role and store.
     pub async fn key(&self, role: Role, store: &str, mode: Mode) -> (&'static str, String) {
         let new = NewKey {
