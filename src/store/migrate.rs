@@ -2,9 +2,13 @@
 
 use diesel::backend::Backend as DieselBackend;
 use diesel::connection::SimpleConnection;
-use diesel::migration::MigrationVersion;
+use diesel::migration::{MigrationSource, MigrationVersion};
+use diesel::pg::Pg as PgBackend;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::pgw::PgW;
 use super::pool::blocking;
 use super::{Backend, Conn, Store, StoreError, lite};
 
@@ -56,8 +60,11 @@ impl Store {
             Conn::Pg(conn) => {
                 // who finds it up to date takes no lock: a pooler in transaction mode may have left it
                 // in a session that nobody has any more
-                if !pending(conn, PG)? {
-                    return bring(conn, PG);
+                if let Some(newest) = up_to_date(conn)? {
+                    return Ok(Migrated {
+                        from: Some(newest.clone()),
+                        to: newest,
+                    });
                 }
                 let fatal = |error: diesel::result::Error| StoreError::Fatal(error.to_string());
                 conn.batch_execute(LOCK).map_err(fatal)?;
@@ -73,7 +80,7 @@ impl Store {
     pub async fn is_migrated(&self) -> Result<bool, StoreError> {
         self.with_connection(|conn| match conn {
             Conn::Lite(conn) => pending(conn, LITE).map(|it| !it),
-            Conn::Pg(conn) => pending(conn, PG).map(|it| !it),
+            Conn::Pg(conn) => up_to_date(conn).map(|it| it.is_some()),
         })
         .await
     }
@@ -94,6 +101,32 @@ impl Store {
         })
         .await
     }
+}
+
+#[derive(QueryableByName)]
+struct Applied {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+/// The newest version, where nothing is left to be applied. Only reads, as a role may that is not
+/// allowed to create anything; Diesel's own question makes its table first.
+fn up_to_date(conn: &mut PgW) -> Result<Option<String>, StoreError> {
+    let applied =
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load::<Applied>(conn);
+    let applied = match applied {
+        Ok(applied) => applied,
+        // there is no such table
+        Err(diesel::result::Error::DatabaseError(..)) => return Ok(None),
+        Err(error) => return Err(failed(&error)),
+    };
+    let known = MigrationSource::<PgBackend>::migrations(&PG).map_err(|it| failed(&it))?;
+    let is_applied = |version: &str| applied.iter().any(|it| it.version == version);
+    let all = known
+        .iter()
+        .all(|it| is_applied(&it.name().version().to_string()));
+    let newest = applied.iter().map(|it| &it.version).max();
+    Ok(newest.filter(|_| all).cloned())
 }
 
 fn failed(error: &dyn std::fmt::Display) -> StoreError {

@@ -245,6 +245,20 @@ async fn who_finds_the_schema_up_to_date_waits_for_no_lock() {
     assert_eq!(migrated.from, Some(migrated.to));
 }
 
+/// A role that may not create anything can be told so too.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_the_schema_up_to_date_writes_nothing() {
+    let Some(f) = postgres().await else { return };
+    let mut database = f.database.clone();
+    database.url += "%20-c%20default_transaction_read_only%3Don";
+    let (clock, random) = (f.clock.clone(), f.random.clone());
+    let reading = Store::open(&database, Holding::Beside, vault(), clock, random);
+    let reading = reading.await.unwrap();
+    assert!(reading.is_migrated().await.unwrap());
+    let migrated = reading.migrate().await.unwrap();
+    assert_eq!(migrated.from, Some(migrated.to));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn leases_last_60_seconds_of_the_databases_time() {
     let Some(f) = postgres().await else { return };
