@@ -21,7 +21,7 @@ pub(super) async fn restored() -> Result<(), Failure> {
         )]));
     }
     let clock = Clock::system();
-    let store = rooms::open_store(&base, None, Holding::Beside, clock.clone()).await?;
+    let store = rooms::open_store(&base, None, Holding::Serving, clock.clone()).await?;
     // a dump of an older version has no place for the mark
     store
         .migrate()

@@ -34,6 +34,18 @@ pub(super) fn vault(base: &Base, random: &Random) -> Result<Vault, Failure> {
         .database
         .key_file()
         .ok_or_else(|| Failure::Usage(vec!["PAYLINK_SECRET is missing with PostgreSQL".into()]))?;
+    // made with a new database and never later: a restored one needs its own
+    if let Some(database) = base.database.sqlite_file.as_deref()
+        && !path.exists()
+        && database.metadata().is_ok_and(|it| it.len() > 0)
+    {
+        return Err(Failure::Usage(vec![format!(
+            "{} is there and its key {} is not: put that one back, or give PAYLINK_SECRET; \
+             without it the personal data in the database cannot be read",
+            database.display(),
+            path.display()
+        )]));
+    }
     let file = KeyFile::open_or_create(&path, random)
         .map_err(|error| Failure::failed("the key file cannot be used", &error))?;
     if file.created {

@@ -1,7 +1,7 @@
 //! SQLite: the file, its lock, its pragmas, its one writer and its readers.
 
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -101,9 +101,26 @@ impl Lite {
     }
 }
 
-/// Keeps a second serving process out. The lock file itself means nothing and is never deleted.
+/// Keeps a second serving process out, by whatever path it comes: the lock lies beside the file that a
+/// symbolic link leads to, as SQLite's own companions do. The lock file itself means nothing and is
+/// never deleted.
 pub(super) fn lock(file: &Path) -> Result<File, OpenError> {
-    let mut name = file.as_os_str().to_owned();
+    let held = file.display().to_string();
+    // what does not exist yet has no one true name
+    private(file).map_err(|error| unusable(file, &error))?;
+    let file = file
+        .canonicalize()
+        .map_err(|error| unusable(file, &error))?;
+    let names = file
+        .metadata()
+        .map_err(|error| unusable(&file, &error))?
+        .nlink();
+    if names > 1 {
+        // one WAL for each name: SQLite calls it a way to corrupt a database
+        let words = format!("it has {names} names (hard links), and may have one");
+        return Err(unusable(&file, &words));
+    }
+    let mut name = file.into_os_string();
     name.push(".lock");
     let lock = File::options()
         // as the database and its key: whoever else holds the lock keeps us from serving
@@ -115,7 +132,7 @@ pub(super) fn lock(file: &Path) -> Result<File, OpenError> {
         .map_err(|error| unusable(Path::new(&name), &error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Held(file.display().to_string())),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Held(held)),
         Err(TryLockError::Error(error)) => Err(unusable(Path::new(&name), &error)),
     }
 }

@@ -146,6 +146,20 @@ async fn a_second_process_is_refused_the_file(w: &World) {
         assert_eq!(ended.stdout, "", "{command}");
         assert!(!ended.stderr.trim().is_empty(), "{command} says why");
     }
+    // nor by another name, which SQLite follows to the same file
+    std::os::unix::fs::symlink("paylink.db", w.path("other.db")).expect("a link");
+    std::fs::copy(w.path("paylink.db.key"), w.path("other.db.key")).expect("the same key");
+    env.retain(|(name, _)| name != "DATABASE_URL");
+    let other = format!("sqlite://{}", w.path("other.db").display());
+    env.push(("DATABASE_URL".to_owned(), other));
+    let ended = run(&["serve"], &env, &w.dir);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    std::fs::remove_file(w.path("other.db")).expect("the link");
+    std::fs::hard_link(w.path("paylink.db"), w.path("other.db")).expect("a link");
+    let ended = run(&["serve"], &env, &w.dir);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("hard links"), "{}", ended.stderr);
+    std::fs::remove_file(w.path("other.db")).expect("the link");
     // what lies beside the database was made for its owner alone
     for name in ["paylink.db.key", "paylink.db.lock"] {
         let file = std::fs::metadata(w.path(name)).expect("a file beside the database");
