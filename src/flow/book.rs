@@ -302,12 +302,7 @@ fn enter(
             None => tx.insert_operation(&operation)?,
         }
         if let Some(name) = operation.name_of_another() {
-            let words = format!(
-                "Klarna shows a second {} under the name {name} of {}: money may have moved twice",
-                operation.kind().as_str(),
-                link.id
-            );
-            alarm = Some(("operation_twice", words));
+            alarm = Some(namesake(tx, link.id, &operation, name)?);
         }
         match before.map(|it| it.outcome) {
             // only its name at Klarna is new
@@ -330,6 +325,28 @@ fn enter(
         pen.tell(tx, link, kind, None)?;
     }
     Ok(alarm)
+}
+
+/// An entry from elsewhere bears a name that only we give.
+fn namesake(
+    tx: &mut Tx,
+    link: LinkId,
+    entry: &Operation,
+    name: OperationId,
+) -> Result<(&'static str, String), Refusal> {
+    let kind = entry.kind().as_str();
+    Ok(if tx.operation(name)?.is_some() {
+        let words = format!(
+            "Klarna shows a second {kind} under the name {name} of {link}: money may have moved twice"
+        );
+        ("operation_twice", words)
+    } else {
+        let words = format!(
+            "Klarna shows a {kind} of {link} under the name {name}, which this ledger does not know: \
+             it was made after the copy that was restored, and a repeat of its request makes another"
+        );
+        ("operation_unknown", words)
+    })
 }
 
 /// Entry by entry where ledger and read differ: what it is, our word, Klarna's word.

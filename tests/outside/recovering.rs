@@ -26,6 +26,9 @@ async fn a_copy_of_sqlite_is_made_and_served() {
             ("a_copy_learns_what_happened_since", |w| {
                 Box::pin(a_copy_learns_what_happened_since(w))
             }),
+            ("money_that_moved_since_is_not_called_twice", |w| {
+                Box::pin(money_that_moved_since_is_not_called_twice(w))
+            }),
         ],
     )
     .await;
@@ -121,6 +124,16 @@ async fn a_backup_refuses_what_it_must(w: &World) {
     for left in ["copy.db.partial", "copy.db-journal", "copy.db-wal"] {
         assert!(!w.path(left).exists(), "{left}");
     }
+    // a copy without its key is served by nobody, and gets none that would be in its way
+    let mut env = w.env.clone();
+    env.retain(|(name, _)| name != "DATABASE_URL" && name != "PAYLINK_LISTEN");
+    let copy = format!("sqlite://{}", w.path("copy.db").display());
+    env.push(("DATABASE_URL".to_owned(), copy));
+    env.push(("PAYLINK_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+    let ended = run(&["serve"], &env, &w.dir);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("copy.db.key"), "{}", ended.stderr);
+    assert!(!w.path("copy.db.key").exists(), "no key is made");
     let ended = run(&["backup", "json.db", "--json"], &w.env, &w.dir);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let said: Value = serde_json::from_str(&ended.stdout).expect("one JSON object");
@@ -232,14 +245,7 @@ async fn a_copy_learns_what_happened_since(w: &World) {
     who.until(id(&paid), "completed").await;
     let late = sale_of(&reference());
     let lost = who.creates(&late).await;
-    w.crashes();
-    // the copy takes the place of the database, without what lay beside that
-    for ending in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(w.path(&format!("paylink.db{ending}")));
-    }
-    std::fs::copy(w.path("copy.db.2"), w.path("paylink.db")).expect("the copy is put there");
-    w.comes_back();
-    ready(w).await;
+    restores(w, "copy.db.2").await;
     let alerted = w.stderr();
     assert!(alerted.contains("restored from a copy"), "{alerted}");
 
@@ -301,6 +307,54 @@ async fn a_copy_learns_what_happened_since(w: &World) {
     w.comes_back();
     ready(w).await;
     assert_eq!(w.stderr().matches("restored from a copy").count(), alerts);
+}
+
+/// The service dies, and the copy takes the place of its database, without what lay beside that.
+async fn restores(w: &World, copy: &str) {
+    w.crashes();
+    for ending in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(w.path(&format!("paylink.db{ending}")));
+    }
+    std::fs::copy(w.path(copy), w.path("paylink.db")).expect("the copy is put there");
+    w.comes_back();
+    ready(w).await;
+}
+
+/// What was captured after the copy was made is in Klarna's books once: the copy does not know it, and
+/// that is what a person is told.
+async fn money_that_moved_since_is_not_called_twice(w: &World) {
+    let who = w.integrator();
+    let link = who.creates(&sale()).await;
+    w.klarna.buyer(&link, "pay").await;
+    who.until(id(&link), "completed").await;
+    let ended = backs_up(w, "copy.db.3");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let path = format!("/v1/links/{}/capture", id(&link));
+    let body = json!({"amount": 4_000});
+    let capture = eventually("the amounts are known", async || {
+        let answer = who.post(&path, &body).await;
+        (answer.status == 201).then(|| answer.json())
+    })
+    .await;
+    restores(w, "copy.db.3").await;
+    eventually("the copy knows of it", async || {
+        let now = who.link(id(&link)).await;
+        (now["payment"]["captured_amount"] == 4_000).then_some(())
+    })
+    .await;
+    let told = w.stderr();
+    let told: Vec<_> = told
+        .lines()
+        .filter(|it| it.contains(id(&capture)))
+        .collect();
+    assert!(
+        told.iter().any(|it| it.contains("operation_unknown")),
+        "{told:#?}"
+    );
+    assert!(
+        told.iter().all(|it| !it.contains("operation_twice")),
+        "{told:#?}"
+    );
 }
 
 async fn a_copy_made_otherwise_is_said_to_be_one(w: &World) {
