@@ -108,9 +108,12 @@ impl Worker {
     /// that reaches outside begins. What is left then is stopped where it stands.
     pub async fn stop(self, begun: Instant, grace: Duration) {
         self.claims_no_more();
-        for task in self.loops {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a loop of the worker ended badly");
+        for mut task in self.loops {
+            match tokio::time::timeout_at(begun + LAST_CALL, &mut task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a loop of the worker ended badly"),
+                // a database that does not answer holds it up
+                Err(_) => task.abort(),
             }
         }
         let tasks = &self.house.tasks;
@@ -143,7 +146,7 @@ async fn serve(house: House, kind: JobKind, stop: CancellationToken, clocks: Arc
         let taken = if kind == JobKind::Expire && clocks.are_doubted(&house).await {
             Ok(0)
         } else {
-            take(&house, kind, &hands).await
+            take(&house, kind, &hands, &stop).await
         };
         let claimed = match taken {
             Ok(claimed) => claimed,
@@ -193,9 +196,15 @@ async fn look_out(house: House, stop: CancellationToken) {
 }
 
 /// Claims what is due and free hands can take, and sets it going.
-async fn take(house: &House, kind: JobKind, hands: &Arc<Semaphore>) -> Result<usize, StoreError> {
-    // wait for one hand, so that what is claimed begins at once
-    let Ok(first) = hands.clone().acquire_owned().await else {
+async fn take(
+    house: &House,
+    kind: JobKind,
+    hands: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Result<usize, StoreError> {
+    // wait for one hand, so that what is claimed begins at once; all of them may be held for minutes
+    let hand = stop.run_until_cancelled(hands.clone().acquire_owned());
+    let Some(Ok(first)) = hand.await else {
         return Ok(0);
     };
     let mut permits = vec![first];
@@ -215,6 +224,9 @@ async fn take(house: &House, kind: JobKind, hands: &Arc<Semaphore>) -> Result<us
     } else {
         most
     };
+    if stop.is_cancelled() {
+        return Ok(0);
+    }
     let claims = claim(house, budget, &[kind]).await?;
     let count = claims.len();
     if count > 0 {

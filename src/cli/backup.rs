@@ -14,15 +14,10 @@ use crate::view::Instant;
 pub(super) async fn backup(file: &Path, as_json: bool) -> Result<(), Failure> {
     let base = Base::from_env(&environment, Needs::Database)?;
     log::begin(&base.log);
-    let Some(source) = base.database.sqlite_file.as_deref() else {
+    if base.database.sqlite_file.is_none() {
         return Err(Failure::Usage(vec![BackupError::NotSqlite.to_string()]));
-    };
-    if !source.is_file() {
-        return Err(Failure::Usage(vec![format!(
-            "there is no database {}: is DATABASE_URL right?",
-            source.display()
-        )]));
     }
+    rooms::is_there(&base)?;
     let store = rooms::open_store(&base, None, Holding::Beside, Clock::system()).await?;
     let made = store
         .backup(file, |written, whole| {

@@ -12,6 +12,7 @@ use crate::view::Instant;
 pub(super) async fn jobs(command: Option<JobsCommand>, as_json: bool) -> Result<(), Failure> {
     let base = Base::from_env(&environment, Needs::Database)?;
     log::begin(&base.log);
+    rooms::is_there(&base)?;
     let store = rooms::open_store(&base, None, Holding::Beside, Clock::system()).await?;
     match command {
         None => list(&store, as_json).await,

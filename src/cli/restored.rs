@@ -9,17 +9,7 @@ use crate::store::Holding;
 pub(super) async fn restored() -> Result<(), Failure> {
     let base = Base::from_env(&environment, Needs::Database)?;
     log::begin(&base.log);
-    if let Some(file) = base
-        .database
-        .sqlite_file
-        .as_deref()
-        .filter(|it| !it.is_file())
-    {
-        return Err(Failure::Usage(vec![format!(
-            "there is no database {}: is DATABASE_URL right?",
-            file.display()
-        )]));
-    }
+    rooms::is_there(&base)?;
     let clock = Clock::system();
     let store = rooms::open_store(&base, None, Holding::Serving, clock.clone()).await?;
     // a dump of an older version has no place for the mark

@@ -57,6 +57,17 @@ pub(super) fn vault(base: &Base, random: &Random) -> Result<Vault, Failure> {
     Ok(Vault::new(file.key.bytes()))
 }
 
+/// Refuses to make a database where one is wanted that is there.
+pub(super) fn is_there(base: &Base) -> Result<(), Failure> {
+    match base.database.sqlite_file.as_deref() {
+        Some(file) if !file.is_file() => Err(Failure::Usage(vec![format!(
+            "there is no database {}: is DATABASE_URL right?",
+            file.display()
+        )])),
+        _ => Ok(()),
+    }
+}
+
 /// What is wrong with the key file, where there is one that is needed. None is made: what does not
 /// start leaves nothing behind.
 fn key_fault(secret: bool, database: &config::Database, random: &Random) -> Option<String> {

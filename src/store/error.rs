@@ -6,8 +6,8 @@ use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
 
 use super::rows::Corrupt;
 
-/// Why the store could not do it. [`StoreError::Taken`] is for the caller to judge, all else is
-/// "not stored, try again".
+/// Why the store could not do it. [`StoreError::Taken`] is for the caller to judge,
+/// [`StoreError::Unknown`] says neither yes nor no, all else is "not stored, try again".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// A row with this key is there already.
@@ -20,6 +20,9 @@ pub enum StoreError {
     Busy,
     /// The connection was lost, and with it the transaction.
     Lost,
+    /// The connection was lost during COMMIT, and the database cannot be asked what became of it
+    /// (failure-model R6): it may be stored.
+    Unknown,
     /// The disk is full.
     Full,
     /// A row that cannot be.
@@ -44,6 +47,9 @@ impl fmt::Display for StoreError {
                 f.write_str("another process holds what is to be written in the database")
             }
             StoreError::Lost => f.write_str("the connection to the database was lost"),
+            StoreError::Unknown => {
+                f.write_str("nobody knows whether it is stored: the database went away meanwhile")
+            }
             StoreError::Full => f.write_str("the database's disk is full"),
             StoreError::Corrupt(_) => f.write_str("the database holds what it cannot hold"),
             StoreError::Fatal(words) => write!(f, "the database refused: {words}"),

@@ -106,8 +106,10 @@ impl Lite {
 /// never deleted.
 pub(super) fn lock(file: &Path) -> Result<File, OpenError> {
     let held = file.display().to_string();
-    // what does not exist yet has no one true name
-    private(file).map_err(|error| unusable(file, &error))?;
+    // what does not exist yet has no one true name; through a link that leads nowhere it is made there
+    let mut made = File::options();
+    made.mode(0o600).create(true).truncate(false).write(true);
+    made.open(file).map_err(|error| unusable(file, &error))?;
     let file = file
         .canonicalize()
         .map_err(|error| unusable(file, &error))?;

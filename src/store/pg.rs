@@ -203,10 +203,15 @@ fn write<T, E: From<StoreError>>(
         };
         let (answer, ended) = run(&mut conn, shared, &closure);
         match ended.fault {
-            Some(fault @ (StoreError::Again | StoreError::Lost)) => {
-                // a lost connection cannot be rolled back, and is dropped by that
+            Some(StoreError::Again) => {
                 pool.undo(conn);
-                last = fault;
+                last = StoreError::Again;
+                continue;
+            }
+            Some(StoreError::Lost) => {
+                // dropped, also where it could be rolled back: a server that became a standby can do
+                // that, and would be asked again for ever
+                last = StoreError::Lost;
                 continue;
             }
             _ if !ended.keep => {

@@ -68,9 +68,10 @@ impl Witness {
             .execute(conn)
     }
 
-    /// Whether its transaction was committed. [`StoreError::Lost`]: the database can't be asked.
+    /// Whether its transaction was committed; asked for as long as a failover takes.
+    /// [`StoreError::Unknown`]: the database can't be asked.
     pub fn was_committed(self, pool: &Pool) -> Result<bool, StoreError> {
-        for millis in [0, 50, 200, 1000, 3000] {
+        for millis in [0, 50, 200, 1000, 3000, 3000] {
             std::thread::sleep(Duration::from_millis(millis));
             let Ok(mut conn) = pool.begun("BEGIN") else {
                 continue;
@@ -80,11 +81,12 @@ impl Witness {
             } else {
                 self.insert(&mut conn)
             };
-            pool.undo(conn);
+            // one that can't be asked, such as a standby's, is dropped
             if let Ok(rows) = missing {
+                pool.undo(conn);
                 return Ok(rows == 0);
             }
         }
-        Err(StoreError::Lost)
+        Err(StoreError::Unknown)
     }
 }

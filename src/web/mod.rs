@@ -26,6 +26,7 @@ pub(crate) mod tests;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -66,6 +67,8 @@ pub struct State {
     in_flight: edge::InFlight,
     hub: live::Hub,
     stopping: CancellationToken,
+    /// The schema was seen to be this program's: it stays so, and is not asked about again.
+    migrated: AtomicBool,
     /// The OpenAPI document.
     document: String,
     metrics: Option<PrometheusHandle>,
@@ -85,6 +88,7 @@ impl State {
             house,
             settings,
             stopping,
+            migrated: AtomicBool::new(false),
         }
     }
 }

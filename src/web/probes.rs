@@ -1,5 +1,6 @@
 //! For the operator's machines: is it alive, is it ready, what does it count.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -45,7 +46,7 @@ pub struct Readiness {
               (status = 503, description = "Not ready.", body = Readiness)))]
 pub async fn ready(state: web::Data<State>) -> HttpResponse {
     let store = &state.house.store;
-    let database = match tokio::time::timeout(PATIENCE, store.is_migrated()).await {
+    let database = match tokio::time::timeout(PATIENCE, answers(&state)).await {
         Ok(Ok(true)) => "ok",
         Ok(Ok(false)) => "not_migrated",
         Ok(Err(_)) | Err(_) => "failed",
@@ -74,6 +75,21 @@ pub async fn ready(state: web::Data<State>) -> HttpResponse {
         worker,
         stopping,
     })
+}
+
+/// Whether the database answers under the schema of this program. Anybody may ask, so it costs no
+/// connection of its own once that was seen.
+async fn answers(state: &State) -> Result<bool, StoreError> {
+    let store = &state.house.store;
+    if state.migrated.load(Ordering::Relaxed) {
+        // the method alone is not general over a transaction's lifetime
+        #[allow(clippy::redundant_closure_for_method_calls)]
+        store.read(|tx| tx.recovery()).await?;
+        return Ok(true);
+    }
+    let migrated = store.is_migrated().await?;
+    state.migrated.store(migrated, Ordering::Relaxed);
+    Ok(migrated)
 }
 
 /// A worker that lives does not leave a due job lying for this long, whatever its load.

@@ -44,7 +44,13 @@ pub fn storage(error: &StoreError) -> Problem {
         tracing::error!(error = error as &dyn std::error::Error, "the store failed");
         Code::StorageUnavailable
     };
-    Problem::new(code).retry_after(SOON)
+    let problem = Problem::new(code).retry_after(SOON);
+    if *error == StoreError::Unknown {
+        return problem.detail(
+            "It may be stored or not: the database went away before it answered. Repeat with the same idempotency key after `Retry-After`; without one, look before you ask again.",
+        );
+    }
+    problem
 }
 
 impl From<Refusal> for Problem {

@@ -101,7 +101,7 @@ async fn a_backup_refuses_what_it_must(w: &World) {
         "DATABASE_URL".to_owned(),
         format!("sqlite://{}", w.path("none.db").display()),
     )];
-    for args in [vec!["backup", "copy.db"], vec!["restored"]] {
+    for args in [vec!["backup", "copy.db"], vec!["restored"], vec!["jobs"]] {
         let ended = run(&args, &elsewhere, &w.dir);
         assert_eq!(ended.code, Some(2), "{args:?} {}", ended.stderr);
         assert!(!w.path("none.db").exists(), "{args:?} makes no database");

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsConnector;
 
 pub use fault::{Fault, Step};
@@ -62,6 +62,9 @@ struct Office {
     reaping: AtomicBool,
 }
 
+/// The right to one session with the mail server, until it is dropped.
+pub struct Turn<'a>(Option<SemaphorePermit<'a>>);
+
 impl Mailer {
     /// A mailer that connects with its first mail.
     pub fn new(settings: MailSettings) -> Self {
@@ -74,8 +77,20 @@ impl Mailer {
         }))
     }
 
-    /// Sends `mail` once. Needs the tokio runtime.
+    /// Sends `mail` once, when its turn has come. Needs the tokio runtime.
     pub async fn send(&self, mail: &Mail) -> Outcome {
+        let turn = self.turn().await;
+        self.send_now(mail, turn).await
+    }
+
+    /// The right to one of the sessions. Others may hold them all for minutes: who must look at
+    /// something directly before the first byte waits here, looks, and then sends.
+    pub async fn turn(&self) -> Turn<'_> {
+        Turn(self.0.slots.acquire().await.ok())
+    }
+
+    /// Sends `mail` once, in a turn that was waited for.
+    pub async fn send_now(&self, mail: &Mail, turn: Turn<'_>) -> Outcome {
         let office = &self.0;
         let message = match compose(
             mail,
@@ -85,7 +100,7 @@ impl Mailer {
             Ok(message) => message,
             Err(cause) => return cause.outcome(),
         };
-        let Ok(_slot) = office.slots.acquire().await else {
+        let Turn(Some(_slot)) = turn else {
             return Outcome::unreached("the mailer is shutting down");
         };
         if let Some(mut session) = office.take() {

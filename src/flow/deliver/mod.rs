@@ -11,8 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use self::doubt::{Doubt, Repeats};
 use self::verdict::{Next, judge};
 use super::{House, Refusal, after};
+use crate::channel::mail::{Mail, Turn};
 use crate::channel::sms::Sms;
-use crate::channel::{Outcome, mail::Mail, qr};
+use crate::channel::{Outcome, qr};
 use crate::chaos::{self, Bug, Point};
 use crate::link::{
     Delivery, DeliveryId, DeliveryStatus, EventKind, Link, LinkId, Reason, ReasonCode, Recipient,
@@ -67,13 +68,29 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
     let (link, delivery) = (&sending.link, &sending.delivery);
     let outcome = match words(house, link, delivery) {
         Ok(message) => {
+            // waited for first: it may take minutes, and what is looked at below is true at the first byte
+            let turn = match (&delivery.to, &house.mailer) {
+                (Recipient::Email(_), Some(mailer)) => {
+                    house.closing.run_until_cancelled(mailer.turn()).await
+                }
+                _ => None,
+            };
             if !still_ours(house, &claim).await? {
                 // whoever holds the job now finds our attempt without result and judges by it
                 return Ok(());
             }
             match hasty {
                 Some(outcome) => outcome,
-                None => send(house, link, delivery, message).await,
+                // nothing of it has left, so it is put back
+                None if house.closing.is_cancelled() => Outcome::Later {
+                    reason: Reason {
+                        code: ReasonCode::Rejected,
+                        detail: "the service stopped first".into(),
+                    },
+                    connection: false,
+                    wait: None,
+                },
+                None => send(house, link, delivery, message, turn).await,
             }
         }
         Err(detail) => Outcome::Refused(Reason {
@@ -99,7 +116,7 @@ async fn at_once(house: &House, id: DeliveryId) -> Result<Option<Outcome>, Refus
         .await?;
     match (words(house, &link, &delivery), delivery.status) {
         (Ok(message), DeliveryStatus::Queued) => {
-            Ok(Some(send(house, &link, &delivery, message).await))
+            Ok(Some(send(house, &link, &delivery, message, None).await))
         }
         _ => Ok(None),
     }
@@ -113,6 +130,11 @@ async fn decide(house: &House, claim: &Claim, id: DeliveryId) -> Result<Decision
         .write(move |tx| {
             let mut pen = pen;
             let now = pen.at;
+            // a transaction that began under a lease may come after its end: an attempt that nobody
+            // makes would read as one that may have left
+            if !tx.confirm(&claim)? {
+                return Ok(Decision::Nothing);
+            }
             let Some(mut delivery) = tx.delivery(id)? else {
                 tx.done(&claim)?;
                 return Ok(Decision::Nothing);
@@ -245,7 +267,13 @@ fn words(house: &House, link: &Link, delivery: &Delivery) -> Result<Message, Str
         .map_err(|fault| fault.to_string())
 }
 
-async fn send(house: &House, link: &Link, delivery: &Delivery, message: Message) -> Outcome {
+async fn send(
+    house: &House,
+    link: &Link,
+    delivery: &Delivery,
+    message: Message,
+    turn: Option<Turn<'_>>,
+) -> Outcome {
     match (&delivery.to, &house.mailer, &house.sms) {
         (Recipient::Email(to), Some(mailer), _) => {
             let qr_png = link
@@ -262,7 +290,10 @@ async fn send(house: &House, link: &Link, delivery: &Delivery, message: Message)
                 date: house.clock.now(),
                 language: message.language,
             };
-            mailer.send(&mail).await
+            match turn {
+                Some(turn) => mailer.send_now(&mail, turn).await,
+                None => mailer.send(&mail).await,
+            }
         }
         (Recipient::Sms(to), _, Some(gateway)) => {
             let sms = Sms {
