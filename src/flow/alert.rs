@@ -2,6 +2,7 @@
 //! mail to the operator, one per kind and hour (`contract.md`, Settings: `OPERATOR_EMAIL`).
 
 use super::House;
+use super::observe::Alarms;
 use crate::channel::mail::Mail;
 use crate::link::LinkId;
 
@@ -23,8 +24,8 @@ impl House {
     }
 
     /// Sounds what a transaction asked for, once it is committed.
-    pub(super) async fn sound(&self, alarm: Option<(&'static str, String)>, link: LinkId) {
-        if let Some((kind, detail)) = alarm {
+    pub(super) async fn sound(&self, alarms: Alarms, link: LinkId) {
+        for (kind, detail) in alarms {
             self.alert(kind, &detail, Some(link)).await;
         }
     }

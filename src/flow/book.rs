@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::observe::{self, Alarm};
+use super::observe::{self, Alarms};
 use super::pen::Pen;
 use super::{House, Refusal, remind};
 use crate::link::{
@@ -47,11 +47,11 @@ pub(super) async fn write_down(
     news: PaymentNews,
 ) -> Result<Booked, Refusal> {
     let pen = house.pen();
-    let (booked, alarm) = house
+    let (booked, alarms) = house
         .store
         .write(move |tx| take(tx, id, begun, &news, pen))
         .await?;
-    house.sound(alarm, id).await;
+    house.sound(alarms, id).await;
     Ok(booked)
 }
 
@@ -61,19 +61,19 @@ fn take(
     begun: Begun,
     news: &PaymentNews,
     mut pen: Pen,
-) -> Result<(Booked, Alarm), Refusal> {
+) -> Result<(Booked, Alarms), Refusal> {
     // the cheap look first: most reads say nothing new and need no lock
     let before = tx.link(id)?.ok_or(Refusal::NotFound)?;
     match Change::of(tx, &before, begun, news, pen.at)? {
-        Change::None => return Ok((Booked::Known, None)),
-        Change::Stale => return Ok((Booked::Stale, None)),
+        Change::None => return Ok((Booked::Known, Alarms::new())),
+        Change::Stale => return Ok((Booked::Stale, Alarms::new())),
         Change::Some { .. } => {}
     }
     // judged again under the link's lock: another read may have been written down meanwhile
     let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
     let (ours, found, told) = match Change::of(tx, &link, begun, news, pen.at)? {
-        Change::None => return Ok((Booked::Known, None)),
-        Change::Stale => return Ok((Booked::Stale, None)),
+        Change::None => return Ok((Booked::Known, Alarms::new())),
+        Change::Stale => return Ok((Booked::Stale, Alarms::new())),
         Change::Some { ours, found, told } => (ours, found, told),
     };
     link.updated_at = pen.at;
@@ -82,16 +82,16 @@ fn take(
     if news.klarna_reference.is_some() {
         link.klarna.reference.clone_from(&news.klarna_reference);
     }
-    let mut alarm = enter(tx, &mut link, found, &mut pen)?;
+    let mut alarms = enter(tx, &mut link, found, &mut pen)?;
     for kind in told {
         pen.tell(tx, &mut link, kind, None)?;
     }
     if !ours {
-        alarm = observe::mismatch(tx, &mut link, &mut pen)?.or(alarm);
+        alarms.extend(observe::mismatch(tx, &mut link, &mut pen)?);
     }
     tx.save(&link)?;
     remind::schedule(tx, &link, pen.at)?;
-    Ok((Booked::Known, alarm))
+    Ok((Booked::Known, alarms))
 }
 
 /// What a read changes of a link.
@@ -293,8 +293,8 @@ fn enter(
     link: &mut Link,
     found: Vec<Operation>,
     pen: &mut Pen,
-) -> Result<Alarm, Refusal> {
-    let mut alarm = None;
+) -> Result<Alarms, Refusal> {
+    let mut alarms = Alarms::new();
     for operation in found {
         let before = tx.operation(operation.id)?;
         match &before {
@@ -302,13 +302,13 @@ fn enter(
             None => tx.insert_operation(&operation)?,
         }
         if let Some(name) = operation.name_of_another() {
-            alarm = Some(namesake(tx, link.id, &operation, name)?);
+            alarms.push(namesake(tx, link.id, &operation, name)?);
         }
         match before.map(|it| it.outcome) {
             // only its name at Klarna is new
             Some(Outcome::Done { .. }) => continue,
             Some(Outcome::Failed { .. }) => {
-                alarm = Some((
+                alarms.push((
                     "operation_contradicted",
                     format!("{} of {} failed, and Klarna did it", operation.id, link.id),
                 ));
@@ -324,7 +324,7 @@ fn enter(
         };
         pen.tell(tx, link, kind, None)?;
     }
-    Ok(alarm)
+    Ok(alarms)
 }
 
 /// An entry from elsewhere bears a name that only we give.
@@ -343,7 +343,7 @@ fn namesake(
     } else {
         let words = format!(
             "Klarna shows a {kind} of {link} under the name {name}, which this ledger does not know: \
-             it was made after the copy that was restored, and a repeat of its request makes another"
+             it was made after the copy that was restored; who asked for it must not ask again"
         );
         ("operation_unknown", words)
     })

@@ -189,35 +189,39 @@ pub(super) fn unavailable(error: &KlarnaError) -> Refusal {
     Refusal::KlarnaUnavailable(None, Duration::from_secs(5))
 }
 
-/// What a transaction wants a person to be told of, once it is committed.
-pub(super) type Alarm = Option<(&'static str, String)>;
+/// What a transaction wants a person to be told of, once it is committed: kind and words of each.
+pub(super) type Alarms = Vec<(&'static str, String)>;
 
 /// Writes what a session's read said.
 pub(super) async fn take(house: &House, id: LinkId, news: SessionNews) -> Result<Learned, Refusal> {
     chaos::at(Point::ObserveRead);
     let pen = house.pen();
-    let (learned, alarm) = house
+    let (learned, alarms) = house
         .store
         .write(move |tx| {
             let before = tx.link(id)?.ok_or(Refusal::NotFound)?;
             if !is_news(&before, &news) {
-                return Ok((learned(&before), None));
+                return Ok((learned(&before), Alarms::new()));
             }
             let mut pen = pen;
+            // judged again under the link's lock: another read may have been written down meanwhile
             let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
+            if !is_news(&link, &news) {
+                return Ok((learned(&link), Alarms::new()));
+            }
             link.updated_at = pen.at;
             let is_move = is_move(&link, &news);
-            let alarm = take_in(tx, &mut link, &news, &mut pen)?;
+            let alarms = take_in(tx, &mut link, &news, &mut pen)?;
             tx.save(&link)?;
             let learned = Learned {
                 is_move,
                 ..learned(&link)
             };
-            Ok::<_, Refusal>((learned, alarm))
+            Ok::<_, Refusal>((learned, alarms))
         })
         .await?;
     chaos::at(Point::ObserveWritten);
-    house.sound(alarm, id).await;
+    house.sound(alarms, id).await;
     Ok(learned)
 }
 
@@ -261,7 +265,7 @@ fn take_in(
     link: &mut Link,
     news: &SessionNews,
     pen: &mut Pen,
-) -> Result<Alarm, Refusal> {
+) -> Result<Alarms, Refusal> {
     let ours = link
         .stage
         .pair()
@@ -282,12 +286,15 @@ fn take_in(
     }
     match news.reading {
         Reading::Completed => complete(tx, link, &Proof::Session, pen),
-        Reading::Consumer(consumer) => moved(tx, link, consumer, news, pen).map(|()| None),
+        Reading::Consumer(consumer) => {
+            moved(tx, link, consumer, news, pen)?;
+            Ok(Alarms::new())
+        }
         Reading::Cancelled => {
             link.stage = link.stage.clone().cancelled(pen.at)?;
             pen.tell(tx, link, EventKind::LinkCancelled, None)?;
             pen.skip_unsent(tx, link)?;
-            Ok(None)
+            Ok(Alarms::new())
         }
         // our own DELETE is proved by the verb *disable*; here it was another's
         Reading::Disabled if link.stage.status() == Status::Open => {
@@ -295,9 +302,9 @@ fn take_in(
             link.closing_reason = Some(Closing::Klarna);
             pen.tell(tx, link, EventKind::LinkDisabled, None)?;
             pen.skip_unsent(tx, link)?;
-            Ok(None)
+            Ok(Alarms::new())
         }
-        Reading::Disabled | Reading::Unclear => Ok(None),
+        Reading::Disabled | Reading::Unclear => Ok(Alarms::new()),
     }
 }
 
@@ -339,23 +346,23 @@ fn moved(
 /// Klarna's page is gone: paid, or over.
 pub(super) async fn end(house: &House, id: LinkId, proof: Option<Proof>) -> Result<Link, Refusal> {
     let pen = house.pen();
-    let (link, alarm) = house
+    let (link, alarms) = house
         .store
         .write(move |tx| {
             let mut pen = pen;
             let mut link = tx.touch(id)?.ok_or(Refusal::NotFound)?;
             link.updated_at = pen.at;
-            let alarm = if let Some(proof) = &proof {
+            let alarms = if let Some(proof) = &proof {
                 complete(tx, &mut link, proof, &mut pen)?
             } else {
                 expire(tx, &mut link, &mut pen)?;
-                None
+                Alarms::new()
             };
             tx.save(&link)?;
-            Ok::<_, Refusal>((link, alarm))
+            Ok::<_, Refusal>((link, alarms))
         })
         .await?;
-    house.sound(alarm, id).await;
+    house.sound(alarms, id).await;
     Ok(link)
 }
 
@@ -376,10 +383,10 @@ pub(super) fn complete(
     link: &mut Link,
     proof: &Proof,
     pen: &mut Pen,
-) -> Result<Alarm, Refusal> {
+) -> Result<Alarms, Refusal> {
     let before = link.stage.status();
     if before == Status::Completed {
-        return Ok(None);
+        return Ok(Alarms::new());
     }
     let (ours, payment) = match proof {
         Proof::Session => (true, Payment::authorized()),
@@ -417,36 +424,36 @@ pub(super) fn complete(
         link: link.id,
         due_at: pen.at,
     })?;
-    let mut alarm = None;
+    let mut alarms = Alarms::new();
     if matches!(
         before,
         Status::Disabled | Status::Expired | Status::Cancelled
     ) {
         pen.tell(tx, link, EventKind::LinkPaidAfterDisable, None)?;
-        alarm = Some((
+        alarms.push((
             "paid_after_disable",
             format!("{} was paid after it was {}", link.id, before.as_str()),
         ));
     }
     if let Some(twin) = twin.filter(|twin| *twin != link.id) {
         pen.tell(tx, link, EventKind::LinkDuplicatePayment, None)?;
-        alarm = Some((
+        alarms.push((
             "duplicate_payment",
             format!("{} and {twin} are both paid for one reference", link.id),
         ));
     }
-    Ok(alarm)
+    Ok(alarms)
 }
 
 /// Order, amount, currency or reference are not ours: nothing is completed, a person decides.
-pub(super) fn mismatch(tx: &mut Tx, link: &mut Link, pen: &mut Pen) -> Result<Alarm, Refusal> {
+pub(super) fn mismatch(tx: &mut Tx, link: &mut Link, pen: &mut Pen) -> Result<Alarms, Refusal> {
     if link.mismatch {
-        return Ok(None);
+        return Ok(Alarms::new());
     }
     link.mismatch = true;
     pen.tell(tx, link, EventKind::LinkMismatch, None)?;
-    Ok(Some((
+    Ok(vec![(
         "mismatch",
         format!("what klarna says of {} is not what was sold", link.id),
-    )))
+    )])
 }

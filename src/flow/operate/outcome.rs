@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::chaos::{self, Point};
 use crate::flow::idempotency::{self, Answer, Key};
-use crate::flow::observe::Alarm;
+use crate::flow::observe::Alarms;
 use crate::flow::pen::Pen;
 use crate::flow::{House, Refusal, settle};
 use crate::link::{
@@ -109,7 +109,7 @@ pub(super) async fn failed(
 ) -> Result<(), Refusal> {
     let (pen, key, id, of) = (house.pen(), key.cloned(), operation.id, operation.link);
     let told = claim.attempt == 1 && operation.created_by != Actor::Paylink;
-    let alarm = house
+    let alarms = house
         .store
         .write(move |tx| {
             tx.done(&claim)?;
@@ -119,7 +119,7 @@ pub(super) async fn failed(
             let mut link = tx.touch(of)?.ok_or(Refusal::NotFound)?;
             let mut operation = tx.operation(id)?.ok_or(Refusal::NotFound)?;
             if !operation.is_pending() {
-                return Ok(None);
+                return Ok(Alarms::new());
             }
             operation.outcome = Outcome::Failed {
                 at: pen.at,
@@ -130,16 +130,12 @@ pub(super) async fn failed(
             pen.tell(tx, &mut link, EventKind::PaymentOperationFailed, None)?;
             tx.save(&link)?;
             tx.enqueue(&settle_now(of, pen.at))?;
-            let alarm: Alarm = (!told).then(|| {
-                (
-                    "operation_failed",
-                    format!("{id} of {of} was not done: {}", why.detail),
-                )
-            });
-            Ok::<_, Refusal>(alarm)
+            let words = format!("{id} of {of} was not done: {}", why.detail);
+            let alarm = (!told).then_some(("operation_failed", words));
+            Ok::<_, Refusal>(alarm.into_iter().collect())
         })
         .await?;
-    house.sound(alarm, of).await;
+    house.sound(alarms, of).await;
     read_again(house, link).await;
     Ok(())
 }
