@@ -2,6 +2,7 @@
 //! the acceptance here, and the opening in [`super::open`]; a crash anywhere is healed by the job
 //! that the first of them holds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -51,12 +52,13 @@ pub async fn create(
 /// The whole of *create* once nothing stands in the way.
 pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Created, Refusal> {
     chaos::at(Point::CreateWanted);
-    let (key, deliveries) = (acceptance.key.clone(), acceptance.deliveries.clone());
-    let lost = Lost::of(&acceptance);
-    let accepted = house.store.write(move |tx| acceptance.run(tx)).await;
+    let key = acceptance.key.clone();
+    let acceptance = Arc::new(acceptance);
+    let theirs = Arc::clone(&acceptance);
+    let accepted = house.store.write(move |tx| theirs.run(tx)).await;
     let accepted = match accepted {
         Err(refusal) if refusal.is_taken(Constraint::LiveReference) => {
-            return Err(lost.to(house).await);
+            return Err(lost(house, acceptance).await);
         }
         accepted => accepted?,
     };
@@ -67,12 +69,7 @@ pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Crea
     chaos::at(Point::CreateAccepted);
     let id = link.id;
     // boxed: the caller's future does not carry it
-    let accepted = Box::new(Created {
-        link: link.clone(),
-        deliveries,
-        answer: Answer::Accepted,
-        replayed: false,
-    });
+    let unread = key.is_none().then(|| Box::new(link.clone()));
     let work = open::open(house.clone(), claim.clone(), link, key.clone());
     let outcome = house.patiently_under(claim, work).await;
     match outcome {
@@ -93,13 +90,19 @@ pub(super) async fn accept(house: &House, acceptance: Acceptance) -> Result<Crea
         }
         Some(Ok(None)) | None => {}
     }
-    match answer(house, id, key).await {
-        // The sale is kept. A 503 says "nothing was done", and whoever believes it sells twice.
-        Err(refusal @ (Refusal::Overloaded | Refusal::Storage(_))) => {
+    match (answer(house, id, key).await, unread) {
+        // The sale is kept. A 503 says "nothing was done", and whoever believes it and has no key to
+        // repeat it under sells twice.
+        (Err(refusal @ (Refusal::Overloaded | Refusal::Storage(_))), Some(link)) => {
             tracing::warn!(link = %id, error = &refusal as &dyn std::error::Error, "what came of a sale could not be read yet");
-            Ok(*accepted)
+            Ok(Created {
+                link: *link,
+                deliveries: acceptance.deliveries.clone(),
+                answer: Answer::Accepted,
+                replayed: false,
+            })
         }
-        answered => answered,
+        (answered, _) => answered,
     }
 }
 
@@ -381,36 +384,23 @@ fn in_use(on_duplicate: OnDuplicate, other: LinkId) -> Refusal {
     }
 }
 
-/// What a creation needs where another of the same reference was as quick: the look-up before could
-/// not see it, and the database let only one of them in.
-struct Lost {
-    store: String,
-    reference: String,
-    on_duplicate: OnDuplicate,
-}
-
-impl Lost {
-    fn of(acceptance: &Acceptance) -> Self {
-        Self {
-            store: acceptance.link.store.clone(),
-            reference: acceptance.link.sale.reference.clone(),
-            on_duplicate: acceptance.on_duplicate,
-        }
-    }
-
-    async fn to(self, house: &House) -> Refusal {
-        let on_duplicate = self.on_duplicate;
-        let live = house
-            .store
-            .read(move |tx| tx.live_links(&self.store, &self.reference))
-            .await;
-        match live {
-            Ok(live) => live
-                .first()
-                // the winner is closed again already
-                .map_or(Refusal::Busy, |other| in_use(on_duplicate, *other)),
-            Err(error) => error.into(),
-        }
+/// Another of the same reference was as quick: the look-up before could not see it, and the database
+/// let only one of them in.
+async fn lost(house: &House, acceptance: Arc<Acceptance>) -> Refusal {
+    let on_duplicate = acceptance.on_duplicate;
+    let live = house
+        .store
+        .read(move |tx| {
+            let link = &acceptance.link;
+            tx.live_links(&link.store, &link.sale.reference)
+        })
+        .await;
+    match live {
+        Ok(live) => live
+            .first()
+            // the winner is closed again already
+            .map_or(Refusal::Busy, |other| in_use(on_duplicate, *other)),
+        Err(error) => error.into(),
     }
 }
 

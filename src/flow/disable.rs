@@ -59,11 +59,13 @@ pub async fn disable(
         by: caller.actor,
         wanted_version,
     };
+    let keyed = key.is_some();
     match close(house, Some(caller), id, wish, key.clone()).await? {
         Closed::Before(kept) => replay(house, caller, &kept).await,
         Closed::Now(intended) => match (first(house, id, key).await, intended) {
-            // It is durable and goes on. A 503 says "nothing was done", and whoever believes it
-            // takes the page for one that can be paid.
+            (answered, _) if keyed => answered,
+            // It is durable and goes on. A 503 says "nothing was done", and whoever believes it and
+            // has no key to repeat it under takes the page for one that can be paid.
             (Err(error @ (Refusal::Overloaded | Refusal::Storage(_))), Some(intended)) => {
                 tracing::warn!(link = %id, error = &error as &dyn std::error::Error, "what came of a disable could not be read yet");
                 let (link, deliveries) = *intended;
