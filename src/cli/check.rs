@@ -17,7 +17,7 @@ pub(super) async fn check(session: bool, as_json: bool) -> Result<(), Failure> {
         as_json,
         good: true,
     };
-    let vault = rooms::vault(&config.base, &random)?;
+    let vault = rooms::vault(&config.base, &random).await?;
     let store = rooms::open_store(
         &config.base,
         Some(vault.clone()),

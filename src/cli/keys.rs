@@ -70,7 +70,7 @@ fn end(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
 }
 
 async fn create(base: &Base, new: NewKey, now: Timestamp) -> Result<(), Failure> {
-    let vault = rooms::vault(base, &Random::os())?;
+    let vault = rooms::vault(base, &Random::os()).await?;
     let store =
         rooms::open_store(base, Some(vault.clone()), Holding::Beside, Clock::system()).await?;
     store
@@ -88,7 +88,7 @@ async fn create(base: &Base, new: NewKey, now: Timestamp) -> Result<(), Failure>
 }
 
 async fn list(base: &Base, as_json: bool) -> Result<(), Failure> {
-    let vault = rooms::vault(base, &Random::os())?;
+    let vault = rooms::vault(base, &Random::os()).await?;
     let store = rooms::open_store(base, Some(vault), Holding::Beside, Clock::system()).await?;
     // the method alone is not general over a transaction's lifetime
     #[allow(clippy::redundant_closure_for_method_calls)]
@@ -134,7 +134,7 @@ async fn list(base: &Base, as_json: bool) -> Result<(), Failure> {
 }
 
 async fn revoke(base: &Base, id: KeyId, now: Timestamp) -> Result<(), Failure> {
-    let vault = rooms::vault(base, &Random::os())?;
+    let vault = rooms::vault(base, &Random::os()).await?;
     let store = rooms::open_store(base, Some(vault), Holding::Beside, Clock::system()).await?;
     let revoked = store
         .write(move |tx| tx.revoke_key(id, now))

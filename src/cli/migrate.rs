@@ -4,18 +4,12 @@ use super::out::say;
 use super::{Failure, environment, log, rooms};
 use crate::clock::Clock;
 use crate::config::{Base, Needs};
-use crate::random::Random;
 use crate::store::Holding;
 
 pub(super) async fn migrate() -> Result<(), Failure> {
     let base = Base::from_env(&environment, Needs::Database)?;
     log::begin(&base.log);
-    // nothing is sealed here; but a key is made with a new database, and only then
-    let vault = match base.database.key_file() {
-        Some(_) => Some(rooms::vault(&base, &Random::os())?),
-        None => None,
-    };
-    let store = rooms::open_store(&base, vault, Holding::Serving, Clock::system()).await?;
+    let store = rooms::open_store(&base, None, Holding::Serving, Clock::system()).await?;
     let migrated = store
         .migrate()
         .await

@@ -26,7 +26,7 @@ use crate::store::{Holding, OpenError, Store};
 use crate::templates::{Brand, Templates};
 
 /// The secret that everything is sealed and derived from.
-pub(super) fn vault(base: &Base, random: &Random) -> Result<Vault, Failure> {
+pub(super) async fn vault(base: &Base, random: &Random) -> Result<Vault, Failure> {
     if let Some(secret) = &base.secret {
         return Ok(Vault::new(secret.bytes()));
     }
@@ -34,10 +34,10 @@ pub(super) fn vault(base: &Base, random: &Random) -> Result<Vault, Failure> {
         .database
         .key_file()
         .ok_or_else(|| Failure::Usage(vec!["PAYLINK_SECRET is missing with PostgreSQL".into()]))?;
-    // made with a new database and never later: a restored one needs its own
     if let Some(database) = base.database.sqlite_file.as_deref()
         && !path.exists()
-        && database.metadata().is_ok_and(|it| it.len() > 0)
+        && database.is_file()
+        && needs_its_secret(base).await?
     {
         return Err(Failure::Usage(vec![format!(
             "{} is there and its key {} is not: put that one back, or give PAYLINK_SECRET; \
@@ -55,6 +55,16 @@ pub(super) fn vault(base: &Base, random: &Random) -> Result<Vault, Failure> {
         );
     }
     Ok(Vault::new(file.key.bytes()))
+}
+
+/// Whether a new key would make nothing of what the database holds.
+async fn needs_its_secret(base: &Base) -> Result<bool, Failure> {
+    let store = open_store(base, None, Holding::Beside, Clock::system()).await?;
+    // the method alone is not general over a transaction's lifetime
+    #[allow(clippy::redundant_closure_for_method_calls)]
+    let needs = store.read(|tx| tx.needs_its_secret()).await;
+    // without tables it holds nothing; what else is wrong with it comes to light when it is opened
+    Ok(needs.unwrap_or(false))
 }
 
 /// Refuses to make a database where one is wanted that is there.
@@ -140,7 +150,7 @@ pub(super) async fn house(
         ));
         return Err(Failure::Usage(faults));
     };
-    let vault = vault(&config.base, &random)?;
+    let vault = vault(&config.base, &random).await?;
     let serves = holding == Holding::Serving;
     let store = open_store(&config.base, Some(vault.clone()), holding, clock.clone()).await?;
     if migrate {

@@ -7,6 +7,7 @@ mod creating;
 mod delivering;
 mod disabling;
 mod ending;
+mod holding;
 mod listing;
 mod making_way;
 mod minute;

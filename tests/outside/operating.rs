@@ -16,7 +16,6 @@ stories!(
     [
         health_is_told,
         the_description_has_every_path,
-        a_second_process_is_refused_the_file,
         all_faults_of_the_settings_are_told_at_once,
         a_loopback_klarna_must_be_allowed,
         wrong_usage_is_exit_2,
@@ -36,10 +35,7 @@ stories!(
 stories!(
     operating_through_a_crash,
     WorldPlan::new(),
-    [
-        what_was_acknowledged_survives_a_crash,
-        another_secret_is_refused,
-    ]
+    [what_was_acknowledged_survives_a_crash]
 );
 
 stories!(
@@ -131,43 +127,6 @@ async fn the_description_has_every_path(w: &World) {
     assert!(missing.is_empty(), "not described: {missing:?}");
     let docs = w.stranger().get("/docs/").await.expect(200).text();
     assert!(!docs.contains("//cdn"), "assets are embedded: {docs}");
-}
-
-async fn a_second_process_is_refused_the_file(w: &World) {
-    if w.is_postgres() {
-        return;
-    }
-    let mut env = w.env.clone();
-    env.retain(|(name, _)| name != "PAYLINK_LISTEN");
-    env.push(("PAYLINK_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
-    for command in ["serve", "worker", "migrate"] {
-        let ended = run(&[command], &env, &w.dir);
-        assert_eq!(ended.code, Some(2), "{command}: {}", ended.stderr);
-        assert_eq!(ended.stdout, "", "{command}");
-        assert!(!ended.stderr.trim().is_empty(), "{command} says why");
-    }
-    // nor by another name, which SQLite follows to the same file
-    std::os::unix::fs::symlink("paylink.db", w.path("other.db")).expect("a link");
-    std::fs::copy(w.path("paylink.db.key"), w.path("other.db.key")).expect("the same key");
-    env.retain(|(name, _)| name != "DATABASE_URL");
-    let other = format!("sqlite://{}", w.path("other.db").display());
-    env.push(("DATABASE_URL".to_owned(), other));
-    let ended = run(&["serve"], &env, &w.dir);
-    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-    std::fs::remove_file(w.path("other.db")).expect("the link");
-    std::fs::hard_link(w.path("paylink.db"), w.path("other.db")).expect("a link");
-    let ended = run(&["serve"], &env, &w.dir);
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(ended.stderr.contains("hard links"), "{}", ended.stderr);
-    std::fs::remove_file(w.path("other.db")).expect("the link");
-    // what lies beside the database was made for its owner alone
-    for name in ["paylink.db.key", "paylink.db.lock"] {
-        let file = std::fs::metadata(w.path(name)).expect("a file beside the database");
-        let mode = std::os::unix::fs::PermissionsExt::mode(&file.permissions());
-        assert_eq!(mode & 0o777, 0o600, "{name}");
-    }
-    assert!(w.stderr().contains("paylink.db.key"), "said on stderr");
-    w.agent().creates(&sale()).await;
 }
 
 async fn all_faults_of_the_settings_are_told_at_once(w: &World) {
@@ -449,43 +408,4 @@ async fn an_asked_end_is_graceful(w: &World) {
     agent.until(id(&second), "open").await;
     // the port was given back, and a free one is not ours
     assert!(free_port() > 0);
-}
-
-async fn another_secret_is_refused(w: &World) {
-    w.agent().creates(&sale()).await;
-    w.stops();
-    let other = "YW5vdGhlciBzZWNyZXQgb2YgMzIgYnl0ZXMsIHllcyE=";
-    let wrong = {
-        let mut env = w.env.clone();
-        env.retain(|(name, _)| name != "PAYLINK_SECRET");
-        env.push(("PAYLINK_SECRET".to_owned(), other.to_owned()));
-        env
-    };
-    for args in [
-        &["serve"][..],
-        &["worker"],
-        &["keys", "create", "--name", "x", "--role", "agent"],
-    ] {
-        if args == ["worker"] && !w.is_postgres() {
-            continue;
-        }
-        let ended = run(args, &wrong, &w.dir);
-        assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.stderr);
-        assert!(
-            ended.stderr.contains("another PAYLINK_SECRET"),
-            "{args:?}: {}",
-            ended.stderr
-        );
-        assert_eq!(ended.stdout, "", "{args:?}");
-    }
-    let checked = run(&["check"], &wrong, &w.dir);
-    assert_eq!(checked.code, Some(1), "{}", checked.stderr);
-    let row = checked.stdout.lines().find(|row| row.contains("database"));
-    assert!(
-        row.is_some_and(|row| row.starts_with("FAIL") && row.contains("another PAYLINK_SECRET")),
-        "{}",
-        checked.stdout
-    );
-    w.comes_back();
-    w.agent().creates(&sale()).await;
 }

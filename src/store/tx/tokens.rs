@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use jiff::SignedDuration;
 
 use super::super::rows::{Of, micros};
-use super::super::schema::{link, token};
+use super::super::schema::{api_key, link, token};
 use super::super::{StoreError, Tx};
 use crate::link::{LinkId, Status};
 use crate::secret::token_hash;
@@ -30,6 +30,16 @@ impl Tx<'_> {
                 .execute(conn)
         })?;
         Ok(())
+    }
+
+    /// Whether anything is stored that only the secret it was written under makes use of: a link's
+    /// token, an API key.
+    pub fn needs_its_secret(&mut self) -> Result<bool, StoreError> {
+        self.sql(|conn| {
+            let tokens: i64 = token::table.limit(1).count().get_result(conn)?;
+            let keys: i64 = api_key::table.limit(1).count().get_result(conn)?;
+            Ok(tokens + keys > 0)
+        })
     }
 
     /// Whether what is stored was written under this process's secret: a token is derived from it,
