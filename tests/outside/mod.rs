@@ -21,6 +21,7 @@ mod refusing;
 mod rejecting;
 mod repeating;
 mod replicas;
+mod rescuing;
 mod roles;
 mod tls;
 mod watching;

@@ -29,6 +29,9 @@ async fn a_copy_of_sqlite_is_made_and_served() {
             ("money_that_moved_since_is_not_called_twice", |w| {
                 Box::pin(money_that_moved_since_is_not_called_twice(w))
             }),
+            ("a_refund_that_waited_is_not_paid_again", |w| {
+                Box::pin(a_refund_that_waited_is_not_paid_again(w))
+            }),
         ],
     )
     .await;
@@ -38,27 +41,6 @@ stories!(
     restored_otherwise,
     WorldPlan::new(),
     [a_copy_made_otherwise_is_said_to_be_one]
-);
-
-stories!(
-    rescued_under_its_name,
-    WorldPlan::new().with("SMS_HTTP_IDEMPOTENT", "1"),
-    [
-        a_text_that_may_have_left_goes_again_under_its_name,
-        what_may_have_left_is_not_called_skipped,
-    ]
-);
-
-stories!(
-    rescued_to_a_person,
-    WorldPlan::new(),
-    [a_text_that_may_have_left_is_a_persons]
-);
-
-stories!(
-    parked,
-    WorldPlan::new(),
-    [parked_jobs_are_asked_for_beside_the_service]
 );
 
 stories!(
@@ -311,12 +293,16 @@ async fn a_copy_learns_what_happened_since(w: &World) {
 
 /// The service dies, and the copy takes the place of its database, without what lay beside that.
 async fn restores(w: &World, copy: &str) {
+    restores_with(w, copy, &[]).await;
+}
+
+async fn restores_with(w: &World, copy: &str, changes: &[(&str, &str)]) {
     w.crashes();
     for ending in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(w.path(&format!("paylink.db{ending}")));
     }
     std::fs::copy(w.path(copy), w.path("paylink.db")).expect("the copy is put there");
-    w.comes_back();
+    w.comes_back_with(changes);
     ready(w).await;
 }
 
@@ -329,32 +315,66 @@ async fn money_that_moved_since_is_not_called_twice(w: &World) {
     who.until(id(&link), "completed").await;
     let ended = backs_up(w, "copy.db.3");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let path = format!("/v1/links/{}/capture", id(&link));
-    let body = json!({"amount": 4_000});
-    let capture = eventually("the amounts are known", async || {
-        let answer = who.post(&path, &body).await;
-        (answer.status == 201).then(|| answer.json())
-    })
-    .await;
+    // the second by another key: two that the copy lacks, and each is named
+    let mut captures = Vec::new();
+    for amount in [4_000, 5_000] {
+        let path = format!("/v1/links/{}/capture", id(&link));
+        let body = json!({"amount": amount});
+        let capture = eventually("the amounts are known", async || {
+            let answer = who.post(&path, &body).await;
+            (answer.status == 201).then(|| answer.json())
+        });
+        captures.push(capture.await);
+    }
     restores(w, "copy.db.3").await;
-    eventually("the copy knows of it", async || {
+    eventually("the copy knows of them", async || {
         let now = who.link(id(&link)).await;
-        (now["payment"]["captured_amount"] == 4_000).then_some(())
+        (now["payment"]["captured_amount"] == 9_000).then_some(())
     })
     .await;
     let told = w.stderr();
-    let told: Vec<_> = told
-        .lines()
-        .filter(|it| it.contains(id(&capture)))
-        .collect();
-    assert!(
-        told.iter().any(|it| it.contains("operation_unknown")),
-        "{told:#?}"
-    );
-    assert!(
-        told.iter().all(|it| !it.contains("operation_twice")),
-        "{told:#?}"
-    );
+    for capture in &captures {
+        let of = |it: &&str| it.contains(id(capture));
+        let told: Vec<_> = told.lines().filter(of).collect();
+        let says = |word: &str| told.iter().any(|it| it.contains(word));
+        assert!(says("operation_unknown"), "{told:#?}");
+        assert!(!says("operation_twice"), "{told:#?}");
+    }
+}
+
+/// A refund that Klarna put off, was done after the copy was made, and waits in the copy. When that is
+/// served Klarna has forgotten the key.
+async fn a_refund_that_waited_is_not_paid_again(w: &World) {
+    let who = w.integrator();
+    let link = who.creates(&sale()).await;
+    w.klarna.buyer(&link, "pay").await;
+    who.until(id(&link), "completed").await;
+    let call = |what: &str| format!("/v1/links/{}/{what}", id(&link));
+    eventually("all is captured", async || {
+        let answer = who.post(&call("capture"), &json!({})).await;
+        (answer.status == 201).then_some(())
+    })
+    .await;
+    w.klarna.breaks("refund", "status:429", 0).await;
+    let refund = who.post(&call("refunds"), &json!({"amount": 4_000})).await;
+    let refund = refund.expect(202).json();
+    let ended = backs_up(w, "copy.db.4");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    w.klarna.mends().await;
+    let done = async || {
+        let all = who.get(&call("refunds")).await.expect(200).json();
+        (all["data"][0]["status"] == "done").then(|| all["data"][0].clone())
+    };
+    eventually("the original pays it", done).await;
+    let (hours, file) = (30 * 3_600, w.path("clock"));
+    std::fs::write(&file, hours.to_string()).expect("the clock is set");
+    w.klarna.passes(hours).await;
+    let clock = file.display().to_string();
+    restores_with(w, "copy.db.4", &[("PAYLINK_CHAOS_CLOCK", &clock)]).await;
+    let now = eventually("the copy knows of it", done).await;
+    assert_eq!(now["id"], refund["id"]);
+    let om = &w.klarna.order(&link).await["om"];
+    assert_eq!(om["refunded_amount"], 4_000, "{om:#}");
 }
 
 async fn a_copy_made_otherwise_is_said_to_be_one(w: &World) {
@@ -418,85 +438,4 @@ async fn a_recovery_outlives_a_crash_and_waits_for_klarna(w: &World) {
     let delivery = id(&mailed["deliveries"][0]).to_owned();
     who.until_delivery(id(&mailed), &delivery, "sent", 5).await;
     assert_eq!(who.link(id(&link)).await["status"], "open");
-}
-
-/// A text whose gateway says nothing, until the service is killed.
-async fn texted_into_silence(w: &World, replies: &[Reply]) -> (Value, String, String) {
-    let (who, to, mut texted) = (w.agent(), phone(), sale());
-    w.sms.replies(&to, replies);
-    sent(&mut texted, "sms", &to);
-    let link = who.creates(&texted).await;
-    eventually("it has left", async || {
-        (w.sms.to(&to).len() == 1).then_some(())
-    })
-    .await;
-    let delivery = id(&link["deliveries"][0]).to_owned();
-    (link, delivery, to)
-}
-
-async fn a_text_that_may_have_left_goes_again_under_its_name(w: &World) {
-    let (link, delivery, to) = texted_into_silence(w, &[Reply::Silence]).await;
-    w.crashes();
-    w.leases_end().await;
-    w.comes_back();
-    w.agent()
-        .until_delivery(id(&link), &delivery, "sent", 10)
-        .await;
-    let texts = w.sms.to(&to);
-    assert_eq!(texts.len(), 2);
-    assert_eq!(texts[0].body["id"], texts[1].body["id"]);
-    assert_eq!(texts[0].body, texts[1].body, "one message, said twice");
-}
-
-/// The first may have arrived: that the second was refused, or the link closed, does not change it.
-async fn what_may_have_left_is_not_called_skipped(w: &World) {
-    let who = w.agent();
-    let (link, delivery, to) =
-        texted_into_silence(w, &[Reply::Status(500), Reply::Status(400)]).await;
-    let now = who
-        .until_delivery(id(&link), &delivery, "unknown", 30)
-        .await;
-    assert_eq!((w.sms.to(&to).len(), &now["attempts"]), (2, &json!(2)));
-    let (link, delivery, to) =
-        texted_into_silence(w, &[Reply::Status(500), Reply::Status(500)]).await;
-    who.disables(id(&link)).await.expect(200);
-    let now = who
-        .until_delivery(id(&link), &delivery, "unknown", 30)
-        .await;
-    assert_eq!(now["reason"]["code"], "unknown_outcome", "{now:#}");
-    assert_eq!(w.sms.to(&to).len(), 1);
-}
-
-async fn a_text_that_may_have_left_is_a_persons(w: &World) {
-    let (link, delivery, to) = texted_into_silence(w, &[Reply::Silence]).await;
-    w.crashes();
-    w.leases_end().await;
-    w.comes_back();
-    let now = w
-        .agent()
-        .until_delivery(id(&link), &delivery, "unknown", 10)
-        .await;
-    assert_eq!(now["reason"]["code"], "unknown_outcome");
-    assert_eq!(w.sms.to(&to).len(), 1, "never again by itself");
-}
-
-async fn parked_jobs_are_asked_for_beside_the_service(w: &World) {
-    w.agent().creates(&sale()).await;
-    for (args, code) in [
-        (vec!["jobs"], 0),
-        (vec!["jobs", "--json"], 0),
-        (vec!["jobs", "retry", "--all"], 0),
-        (vec!["jobs", "retry", "watch:lnk_0"], 1),
-        (vec!["jobs", "retry"], 2),
-        (vec!["jobs", "mend"], 2),
-    ] {
-        let ended = w.runs(&args);
-        assert_eq!(ended.code, Some(code), "{args:?} {}", ended.stderr);
-        assert_eq!(ended.stdout, "", "{args:?}");
-    }
-    let metrics = w.stranger().get("/metrics").await.expect(200).text();
-    assert!(
-        metrics.lines().any(|line| line == "paylink_jobs_parked 0"),
-        "{metrics}"
-    );
 }

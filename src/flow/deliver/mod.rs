@@ -52,6 +52,16 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
     let Ok(id) = claim.job.subject.parse::<DeliveryId>() else {
         return house.finish(claim).await;
     };
+    // waited for before anything is decided: others may hold all sessions for minutes
+    let turn = match (
+        &house.mailer,
+        house.store.read(move |tx| tx.delivery(id)).await?,
+    ) {
+        (Some(mailer), Some(delivery)) if matches!(delivery.to, Recipient::Email(_)) => {
+            house.closing.run_until_cancelled(mailer.turn()).await
+        }
+        _ => None,
+    };
     if house.closing.is_cancelled() {
         house.store.write(move |tx| tx.release(&claim)).await?;
         return Ok(());
@@ -68,28 +78,12 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
     let (link, delivery) = (&sending.link, &sending.delivery);
     let outcome = match words(house, link, delivery) {
         Ok(message) => {
-            // waited for first: it may take minutes, and what is looked at below is true at the first byte
-            let turn = match (&delivery.to, &house.mailer) {
-                (Recipient::Email(_), Some(mailer)) => {
-                    house.closing.run_until_cancelled(mailer.turn()).await
-                }
-                _ => None,
-            };
             if !still_ours(house, &claim).await? {
                 // whoever holds the job now finds our attempt without result and judges by it
                 return Ok(());
             }
             match hasty {
                 Some(outcome) => outcome,
-                // nothing of it has left, so it is put back
-                None if house.closing.is_cancelled() => Outcome::Later {
-                    reason: Reason {
-                        code: ReasonCode::Rejected,
-                        detail: "the service stopped first".into(),
-                    },
-                    connection: false,
-                    wait: None,
-                },
                 None => send(house, link, delivery, message, turn).await,
             }
         }

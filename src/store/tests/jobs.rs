@@ -110,6 +110,42 @@ async fn nothing_of_a_copy_is_claimed_before_it_is_recovered(f: &Fixture) {
     assert_eq!(f.claims("one").await.len(), 1);
 }
 
+async fn what_a_copy_never_asked_for_may_have_been_asked_for_since(f: &Fixture) {
+    let link = f.born("SO-1").await;
+    let operation = |seconds, asked_at| {
+        let created_at = f.later(seconds);
+        let id = OperationId::new(OperationKind::Refund, created_at, &f.random);
+        Operation { id, asked_at, created_at, ..f.operation(&link) }
+    };
+    let (marked, asked) = (f.later(5), Some(f.later(2)));
+    let (waiting, asked, later) = (operation(0, None), operation(1, asked), operation(6, None));
+    let all = [waiting.clone(), asked.clone(), later.clone()];
+    f.write(move |tx| {
+        tx.mark_as_copy(marked)?;
+        for one in &all {
+            tx.insert_operation(one)?;
+        }
+        Ok(())
+    }).await;
+    for one in [&waiting, &asked, &later] {
+        f.promise(job(JobKind::Operate, &one.id.to_string(), f.later(-1))).await;
+    }
+    let lease = Lease::of("one");
+    let ours = lease.clone();
+    let at = f.write(move |tx| tx.take_recovery(&ours)).await.unwrap();
+    assert!(f.write(move |tx| tx.end_recovery(&at, &lease)).await);
+    let expected = [
+        Operation { asked_at: Some(waiting.created_at), ..waiting },
+        asked,
+        later,
+    ];
+    let mut now = f.read(move |tx| tx.operations(link.id)).await;
+    now.sort_by_key(|it| it.created_at);
+    assert_eq!(now, expected);
+    // nor does a job pass for one that no lost answer came before
+    assert!(f.claims("one").await.iter().all(|it| it.attempt == 2));
+}
+
 async fn a_parked_job_is_seen_and_sent_on(f: &Fixture) {
     f.promise(job(JobKind::Watch, "a", f.later(0))).await;
     for _ in 0..5 {
