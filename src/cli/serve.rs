@@ -17,7 +17,7 @@ use crate::store::Holding;
 use crate::{web, worker};
 
 /// A stop ends within this time, whatever is under way (failure-model, process).
-const GRACE: Duration = Duration::from_secs(25);
+const GRACE: Duration = Duration::from_secs(22);
 /// Of which the answers to requests get at most this much.
 const ANSWERS: Duration = Duration::from_secs(10);
 

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use diesel::result::QueryResult;
 
 use super::error::judge;
+use super::pool::patiently;
 use super::witness::Witness;
 use super::{Backend, Conn, JobKind, Shared, Store, StoreError};
 use crate::link::{Delivery, LinkId};
@@ -175,10 +176,13 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (pool, begin) = match &self.0.backend {
-            Backend::Lite(lite) => (&lite.readers, "BEGIN"),
-            Backend::Pg(pg) => (&pg.pool, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
-        };
-        pool.read(begin, &self.0.shared, closure).await
+        match &self.0.backend {
+            Backend::Lite(lite) => lite.readers.read("BEGIN", &self.0.shared, closure).await,
+            Backend::Pg(pg) => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+                let reading = pg.pool.read(begin, &self.0.shared, closure);
+                patiently(StoreError::Lost, reading).await
+            }
+        }
     }
 }

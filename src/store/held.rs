@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, JobKind, Lease, Store, StoreError};
+use super::{Claim, JobKind, LAST_ANSWERS, Lease, Store, StoreError};
 
 /// A lease is counted as run out this much before its end: looked for once a second, by a clock
 /// that may run slower than the database's. However long a lease is: neither has to do with that.
@@ -198,10 +198,17 @@ impl Store {
             }
         }
         self.0.shared.held.lose(&keys, "the process ends");
-        for claim in open {
-            if let Err(error) = self.write(move |tx| tx.release(&claim)).await {
-                tracing::warn!(%error, "a job could not be given back; its lease ends by itself");
+        let release = async move {
+            for claim in open {
+                if let Err(error) = self.write(move |tx| tx.release(&claim)).await {
+                    tracing::warn!(%error, "a job could not be given back; its lease ends by itself");
+                }
             }
+        };
+        if tokio::time::timeout(LAST_ANSWERS, release).await.is_err() {
+            tracing::warn!(
+                "the database does not answer: leases of this process end by themselves"
+            );
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::door::run;
 use super::error::judge;
 use super::pgw::PgW;
-use super::pool::{Pool, blocking};
+use super::pool::{Pool, blocking, patiently};
 use super::url::{Target, Tls};
 use super::{Conn, OpenError, Shared, StoreError, Tx};
 use crate::chaos::{self, Point};
@@ -92,11 +92,12 @@ impl Pg {
     {
         let permit = self.pool.admit().await?;
         let (pool, shared) = (Arc::clone(&self.pool), Arc::clone(shared));
-        blocking(move || {
+        let writing = blocking(move || {
             let _permit = permit;
             write(&pool, &shared, closure)
-        })
-        .await
+        });
+        // it may still be committed
+        patiently(StoreError::Unknown, writing).await
     }
 }
 

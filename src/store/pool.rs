@@ -16,6 +16,8 @@ use super::{Conn, Shared, StoreError, Tx};
 /// Callers that may wait for a connection, of either database; more are told that the store is
 /// overloaded.
 const MOST_WAITING: usize = 1024;
+/// Nobody waits longer for a connection, nor for PostgreSQL's answer: shorter than a lease.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection of a pool may have been cut while it lay idle. So often another is tried.
 const STALE: usize = 8;
 
@@ -56,8 +58,12 @@ impl Pool {
         })
     }
 
-    /// The right to one connection.
+    /// The right to one connection. Who got none in [`PATIENCE`] is told that the store is overloaded.
     pub async fn admit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        self.admit_within(PATIENCE).await
+    }
+
+    async fn admit_within(&self, patience: Duration) -> Result<OwnedSemaphorePermit, StoreError> {
         if let Ok(permit) = Arc::clone(&self.gate).try_acquire_owned() {
             return Ok(permit);
         }
@@ -66,9 +72,9 @@ impl Pool {
             return Err(StoreError::Overloaded);
         }
         let _queued = Queued(&self.waiting);
-        Arc::clone(&self.gate)
-            .acquire_owned()
+        tokio::time::timeout(patience, Arc::clone(&self.gate).acquire_owned())
             .await
+            .map_err(|_| StoreError::Overloaded)?
             .map_err(|_| StoreError::Closed)
     }
 
@@ -153,6 +159,17 @@ impl Pool {
     }
 }
 
+/// What a server came to that may live and not answer: a COMMIT waits for a synchronous standby for as
+/// long as that is away (failure-model R12). Its thread goes on waiting, and keeps its connection.
+pub(super) async fn patiently<T, E: From<StoreError>>(
+    otherwise: StoreError,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .unwrap_or_else(|_| Err(otherwise.into()))
+}
+
 /// Runs what blocks on a thread that may.
 pub(super) async fn blocking<T, E>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
@@ -184,6 +201,15 @@ mod tests {
         assert_eq!(refused, Err(StoreError::Overloaded));
         waiting.pop();
         assert!(pool.admit().now_or_never().is_none(), "there is room");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever() {
+        let pool = Pool::new(1, |_| Err(StoreError::Closed));
+        let _held = pool.admit().await.unwrap();
+        let refused = pool.admit_within(Duration::ZERO).await.map(|_| ());
+        assert_eq!(refused, Err(StoreError::Overloaded));
+        assert_eq!(pool.waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,8 @@ pub(super) enum Tls {
     VerifyFull { authorities: Option<PathBuf> },
 }
 
+/// A server that owes an answer is asked so often whether it lives.
+const PROBE: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long a server may leave unconfirmed what it was sent: less than a lease.
 const UNCONFIRMED: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -90,9 +92,14 @@ impl Target {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(std::time::Duration::from_secs(3));
         }
-        // a server that vanished says nothing: what was sent and is not confirmed ends the connection
+        // A server that vanished says nothing. What was sent and is not confirmed ends the connection;
+        // one that owes an answer to what it has confirmed is asked whether it lives. (The library's
+        // own idle time is two hours, and the kernel gives up on probes by the same time-out.)
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(UNCONFIRMED);
+        }
+        if !query.contains("keepalives") {
+            config.keepalives_idle(PROBE).keepalives_interval(PROBE);
         }
         Ok(Self { config, tls })
     }
