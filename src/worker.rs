@@ -73,7 +73,11 @@ pub fn start(house: House, jobs: bool) -> Worker {
             .spawn(tick(house.clone(), Arc::clone(&clocks))),
     ];
     // SQLite's leases have no end; the beat frees what nobody works on any more there, too
-    beats.push(house.runtime.spawn(heartbeat(house.clone())));
+    beats.push(
+        house
+            .runtime
+            .spawn(heartbeat(house.clone(), Arc::clone(&clocks))),
+    );
     if house.store.is_shared() {
         beats.push(house.runtime.spawn(share_gates(house.clone())));
     }
@@ -215,7 +219,7 @@ async fn take(
         }
     }
     let most = u32::try_from(permits.len()).unwrap_or(1);
-    if !is_due(house, &[kind]).await? {
+    if !is_due(house, &[kind]).await? || stop.is_cancelled() {
         return Ok(0);
     }
     // the longest due first, as many as Klarna's limit leaves room for
@@ -224,9 +228,6 @@ async fn take(
     } else {
         most
     };
-    if stop.is_cancelled() {
-        return Ok(0);
-    }
     let claims = claim(house, budget, &[kind]).await?;
     let count = claims.len();
     if count > 0 {
@@ -318,7 +319,7 @@ async fn work(house: &House, claim: Claim) {
 }
 
 /// Renews the leases of this process. What does not come back is stopped.
-async fn heartbeat(house: House) {
+async fn heartbeat(house: House, clocks: Arc<Clocks>) {
     let lease = Lease::length();
     // where a lease lasts a minute: a beat every 20 s, 2 s after one that failed, and each within
     // 10 s, for a connection that hangs must not keep the next one waiting
@@ -326,7 +327,13 @@ async fn heartbeat(house: House) {
     loop {
         let beat = tokio::time::timeout(patience, house.store.renew_leases());
         let wait = match beat.await {
-            Ok(Ok(_)) => pace,
+            Ok(Ok(_)) => {
+                let compared = tokio::time::timeout(patience, clocks.compare(&house));
+                if let Ok(Err(error)) = compared.await {
+                    tracing::warn!(%error, "the database's clock could not be read");
+                }
+                pace
+            }
             Ok(Err(error)) => {
                 tracing::error!(%error, "the leases of this process could not be renewed");
                 again

@@ -1,5 +1,6 @@
 # A private PostgreSQL cluster for a test command: sourced, not run. `start_postgres` exports
-# PAYLINK_TEST_POSTGRES; whoever calls it also calls `stop_postgres` when it ends.
+# PAYLINK_TEST_POSTGRES and, where there is PgBouncer ($PGBOUNCER, or on the PATH),
+# PAYLINK_TEST_POOLER; whoever calls it also calls `stop_postgres` when it ends.
 
 postgres_bin() {
   local dir
@@ -45,6 +46,7 @@ start_postgres() {
     if (cd "$work" && as_server "$bin/pg_ctl" --pgdata="$work/data" --log="$work/data/log" --wait --timeout=60 \
         --options="-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$work/socket -c max_connections=200 -c lc_messages=C -c fsync=off" start >/dev/null); then
       export PAYLINK_TEST_POSTGRES="postgres://paylink@127.0.0.1:$port/postgres?sslmode=disable"
+      start_pooler "$port"
       return 0
     fi
   done
@@ -53,9 +55,46 @@ start_postgres() {
   exit 1
 }
 
+# in transaction mode where it can keep track of prepared statements, else in session mode
+start_pooler() {
+  local program port mode=session
+  program=$(command -v "${PGBOUNCER:-pgbouncer}") || return 0
+  local version
+  version=$("$program" --version | sed -n 's/^PgBouncer //p')
+  local settings=
+  if [ "$(printf '%s\n' 1.21 "$version" | sort -V | head -1)" = 1.21 ]; then
+    mode=transaction settings='max_prepared_statements = 200'
+  fi
+  for port in $(seq 54421 54520); do
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
+    cat >"$work/pooler.ini" <<INI
+[databases]
+* = host=127.0.0.1 port=$1 user=paylink
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $port
+unix_socket_dir =
+auth_type = any
+pool_mode = $mode
+default_pool_size = 50
+logfile = $work/socket/pooler.log
+pidfile = $work/socket/pooler.pid
+$settings
+INI
+    if as_server "$program" -q -d "$work/pooler.ini"; then
+      printf '== PgBouncer %s, in %s mode\n' "$version" "$mode"
+      export PAYLINK_TEST_POOLER="postgres://paylink@127.0.0.1:$port/postgres?sslmode=disable"
+      return 0
+    fi
+  done
+  echo "no port for PgBouncer could be had" >&2
+  exit 1
+}
+
 stop_postgres() {
   [ -n "$work" ] || return 0
   local bin
+  [ -f "$work/socket/pooler.pid" ] && kill "$(cat "$work/socket/pooler.pid")"
   bin=$(postgres_bin)
   (cd "$work" && as_server "$bin/pg_ctl" --pgdata="$work/data" --mode=immediate --wait stop >/dev/null 2>&1) || true
   rm -rf "$work"

@@ -244,6 +244,20 @@ impl Tx<'_> {
             .collect()
     }
 
+    /// What the time is by the clock that leases and links' ends go by, where that is not this
+    /// process's: PostgreSQL's.
+    pub fn database_now(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        let select = format!("SELECT {DATABASE_NOW} AS at");
+        let now: Least = self.sql(|conn| diesel::sql_query(select).get_result(conn))?;
+        now.at
+            .map(|at| Of("clock").time("now", at))
+            .transpose()
+            .map_err(StoreError::Corrupt)
+    }
+
     /// Whether a claim still stands. Asked directly before an effect that must not happen twice.
     pub fn confirm(&mut self, claim: &Claim) -> Result<bool, StoreError> {
         let alive = if self.is_shared() {

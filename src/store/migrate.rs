@@ -15,9 +15,9 @@ use super::{Backend, Conn, Store, StoreError, lite};
 const LITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const PG: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// Keeps two processes from migrating one PostgreSQL at once.
-pub(super) const LOCK: &str = "SELECT pg_advisory_lock(7237138)";
-const UNLOCK: &str = "SELECT pg_advisory_unlock(7237138)";
+/// Keeps two processes from migrating one PostgreSQL at once. It belongs to a transaction, not to a
+/// session, which behind a pooler is somebody else's next.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7237138)";
 
 /// From what to what the schema was brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,19 +58,20 @@ impl Store {
         self.with_connection(|conn| match conn {
             Conn::Lite(conn) => bring(conn, LITE),
             Conn::Pg(conn) => {
-                // who finds it up to date takes no lock: a pooler in transaction mode may have left it
-                // in a session that nobody has any more
+                // who finds it up to date waits for nobody
                 if let Some(newest) = up_to_date(conn)? {
                     return Ok(Migrated {
                         from: Some(newest.clone()),
                         to: newest,
                     });
                 }
-                let fatal = |error: diesel::result::Error| StoreError::Fatal(error.to_string());
-                conn.batch_execute(LOCK).map_err(fatal)?;
-                let migrated = bring(conn, PG);
-                conn.batch_execute(UNLOCK).map_err(fatal)?;
-                migrated
+                // Diesel's migrations count on its own nesting; the connection is theirs alone
+                #[allow(clippy::disallowed_methods)]
+                let migrated = conn.transaction(|conn| {
+                    conn.batch_execute(LOCK)?;
+                    bring(conn, PG).map_err(Undone)
+                });
+                migrated.map_err(|Undone(error)| error)
             }
         })
         .await
@@ -100,6 +101,15 @@ impl Store {
             work(&mut conn)
         })
         .await
+    }
+}
+
+/// Why no migration was kept: on PostgreSQL all of them are one transaction.
+struct Undone(StoreError);
+
+impl From<diesel::result::Error> for Undone {
+    fn from(error: diesel::result::Error) -> Self {
+        Self(failed(&error))
     }
 }
 

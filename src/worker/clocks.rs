@@ -1,16 +1,19 @@
-//! The wall clock held against the monotonic one (failure-model R7): after a leap no link's own end is
-//! believed for a while, and the operator is told.
+//! The wall clock held against the monotonic one and the database's (failure-model R7): after a leap no
+//! link's own end is believed for a while, and the operator is told of both.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::{Clock, Drift};
 use crate::flow::House;
+use crate::store::StoreError;
 
 /// After a leap no link's own end is believed for this long.
 const DISTRUST: Duration = Duration::from_mins(5);
+/// The clocks of two machines may differ by this much.
+const ASIDE: SignedDuration = SignedDuration::from_secs(30);
 
 /// Both clocks, as they were when last looked at.
 pub(super) struct Clocks(Mutex<Seen>);
@@ -19,6 +22,8 @@ struct Seen {
     drift: Drift,
     /// Until when the wall clock is not to be believed, by the monotonic one.
     doubted: Duration,
+    /// Whether this clock is known to differ from the database's.
+    aside: bool,
 }
 
 impl Clocks {
@@ -26,6 +31,7 @@ impl Clocks {
         Self(Mutex::new(Seen {
             drift: Drift::new(clock),
             doubted: Duration::ZERO,
+            aside: false,
         }))
     }
 
@@ -45,10 +51,43 @@ impl Clocks {
         Some(leap)
     }
 
+    /// Holds the wall clock against that of a shared database, and tells once that they differ.
+    pub async fn compare(&self, house: &House) -> Result<(), StoreError> {
+        let before = house.clock.now();
+        // the method alone is not general over a transaction's lifetime
+        #[allow(clippy::redundant_closure_for_method_calls)]
+        let theirs = house.store.read(|tx| tx.database_now()).await?;
+        let Some(theirs) = theirs else {
+            return Ok(());
+        };
+        let aside = aside(before, theirs, house.clock.now());
+        let known = std::mem::replace(&mut self.seen().aside, aside.is_some());
+        if let Some((by, way)) = aside.filter(|_| !known) {
+            let words = format!(
+                "the clock of this machine is {} s {way} the database's, by which links end: set it right",
+                by.as_secs()
+            );
+            alert(house, "clock_aside", words);
+        }
+        Ok(())
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         // whole after every statement, so a panic elsewhere cannot have torn it
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// By how much a clock that showed these times before and after another was read differs from that at
+/// least, where it is by more than [`ASIDE`].
+fn aside(
+    before: Timestamp,
+    theirs: Timestamp,
+    after: Timestamp,
+) -> Option<(SignedDuration, &'static str)> {
+    let ahead = (before.duration_since(theirs), "ahead of");
+    let behind = (theirs.duration_since(after), "behind");
+    [ahead, behind].into_iter().find(|(by, _)| *by > ASIDE)
 }
 
 async fn tell(house: &House, leap: SignedDuration) {
@@ -60,9 +99,13 @@ async fn tell(house: &House, leap: SignedDuration) {
     if let Err(error) = house.store.renew_leases().await {
         tracing::error!(%error, "the leases of this process could not be renewed");
     }
-    // by mail, too, which may take its time: nobody waits for it
+    alert(house, "clock_leap", words);
+}
+
+/// By mail, too, which may take its time: nobody waits for it.
+fn alert(house: &House, kind: &'static str, words: String) {
     let teller = house.clone();
-    let telling = async move { teller.alert("clock_leap", &words, None).await };
+    let telling = async move { teller.alert(kind, &words, None).await };
     house.tasks.spawn_on(telling, &house.runtime);
 }
 
@@ -70,6 +113,21 @@ async fn tell(house: &House, leap: SignedDuration) {
 mod tests {
     use super::*;
     use crate::web::tests::house::Home;
+
+    #[test]
+    fn a_slow_answer_is_no_difference() {
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        let by = |seconds| SignedDuration::from_secs(seconds);
+        for (before, theirs, after, told) in [
+            (0, 0, 0, None),
+            (30, 0, 31, None),
+            (31, 0, 31, Some((by(31), "ahead of"))),
+            (0, 90, 90, None),
+            (0, 90, 59, Some((by(31), "behind"))),
+        ] {
+            assert_eq!(aside(at(before), at(theirs), at(after)), told);
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_leap_of_the_wall_clock_is_told_and_nothing_expires_for_five_minutes() {

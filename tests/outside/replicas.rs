@@ -13,6 +13,23 @@ async fn replicas_on_postgres() {
         return;
     };
     let story: Story = |world| Box::pin(two_serve_and_one_works(world));
+    let clock: Story = |world| Box::pin(a_clock_that_is_wrong_is_told(world));
+    let stories = vec![
+        ("two_serve_and_one_works", story),
+        ("a_clock_that_is_wrong_is_told", clock),
+    ];
+    told(plan, stories).await;
+}
+
+/// The same behind a pooler: in transaction mode no notification comes through, and sessions are shared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_behind_a_pooler() {
+    let Ok(pooler) = std::env::var("PAYLINK_TEST_POOLER") else {
+        eprintln!("skipped: PAYLINK_TEST_POOLER names no server");
+        return;
+    };
+    let plan = WorldPlan::new().without_worker().on_server(&pooler);
+    let story: Story = |world| Box::pin(two_serve_and_one_works(world));
     told(plan, vec![("two_serve_and_one_works", story)]).await;
 }
 
@@ -69,5 +86,23 @@ async fn two_serve_and_one_works(w: &World) {
         let ended = process.terminate(limit);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+}
+
+/// Leases and links' ends go by the database's clock: whose own differs is told so at once.
+async fn a_clock_that_is_wrong_is_told(w: &World) {
+    let hand = w.path("hand");
+    for (shift, way) in [(3_600, "ahead of"), (-3_600, "behind")] {
+        std::fs::write(&hand, shift.to_string()).expect("the clock is set");
+        let settings = [("PAYLINK_CHAOS_CLOCK", hand.display().to_string())];
+        let (process, _) = w.beside_with(&["serve", "--no-worker"], &settings);
+        eventually("it says so", async || {
+            let said = process.stderr();
+            let alert = said.lines().find(|it| it.contains("clock_aside"))?;
+            alert.contains(way).then_some(())
+        })
+        .await;
+        let ended = process.terminate(std::time::Duration::from_secs(25));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }
 }

@@ -115,10 +115,10 @@ async fn mend(house: &House, link: &Link, pair: &Pair, theirs: Theirs) -> Result
         (Status::Open, Some(news)) if closes(&news) => {
             observe::take(house, link.id, news).await?;
         }
-        // its end has come
-        (Status::Open, _) => {
+        (Status::Open, None) => {
             observe::end(house, link.id, None).await?;
         }
+        (Status::Open, Some(_)) => close_at_its_end(house, link, pair).await?,
         (Status::Disabling, _) => promise(house, link.id, JobKind::Disable).await?,
         _ => close_again(house, link, pair).await?,
     }
@@ -127,6 +127,27 @@ async fn mend(house: &House, link: &Link, pair: &Pair, theirs: Theirs) -> Result
 
 fn closes(news: &SessionNews) -> bool {
     matches!(news.reading, Reading::Cancelled | Reading::Disabled)
+}
+
+/// Its end has come by this machine's clock, which may be wrong: a link never reads `expired` while
+/// Klarna may still take the money (`contract.md`, Expiry).
+async fn close_at_its_end(house: &House, link: &Link, pair: &Pair) -> Result<(), Refusal> {
+    let is_gone = match house.klarna.disable_session(&pair.session).await {
+        Ok(()) | Err(KlarnaError::NotFound(_)) => true,
+        // the buyer was first, or Klarna does not say: the link's own jobs find out
+        Err(error) => {
+            tracing::warn!(link = %link.id, %error, "the page of a link at its end could not be closed");
+            false
+        }
+    };
+    let proof = match observe::payment_of(house, pair).await {
+        Err(Refusal::KlarnaUnavailable(..)) => return Ok(()),
+        proof => proof?,
+    };
+    if is_gone || proof.is_some() {
+        observe::end(house, link.id, proof).await?;
+    }
+    Ok(())
 }
 
 /// We say that it cannot be paid, and it could be.

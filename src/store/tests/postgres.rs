@@ -231,15 +231,12 @@ async fn a_commit_without_an_event_is_settled_by_its_own_row() {
     assert_eq!(f.read(move |tx| tx.operation(id)).await, Some(wanted));
 }
 
-/// A pooler in transaction mode leaves the lock of a migration in a session that nobody has any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_finds_the_schema_up_to_date_waits_for_no_lock() {
     let Some(f) = postgres().await else { return };
-    let left_behind = f.stranger().await;
-    left_behind
-        .batch_execute(crate::store::migrate::LOCK)
-        .await
-        .unwrap();
+    let migrating = f.stranger().await;
+    let lock = format!("BEGIN; {}", crate::store::migrate::LOCK);
+    migrating.batch_execute(&lock).await.unwrap();
     let migrated = tokio::time::timeout(Duration::from_secs(10), f.store.migrate()).await;
     let migrated = migrated.expect("it waits for the lock").unwrap();
     assert_eq!(migrated.from, Some(migrated.to));
@@ -294,6 +291,20 @@ fn target(url: &str) -> Result<Target, OpenError> {
         Place::Pg(target) => Ok(*target),
         Place::Lite(_) => panic!("not PostgreSQL"),
     }
+}
+
+#[test]
+fn a_server_that_vanished_is_noticed() {
+    let idle = |url: &str| target(url).unwrap().config.get_keepalives_idle().as_secs();
+    assert_eq!(idle("postgres://u@localhost/d"), 5);
+    assert_eq!(idle("postgres://u@localhost/d?keepalives_idle=60"), 60);
+    let config = target("postgres://u@localhost/d").unwrap().config;
+    assert!(config.get_keepalives());
+    assert_eq!(config.get_tcp_user_timeout().unwrap().as_secs(), 20);
+    let off = target("postgres://u@localhost/d?keepalives=0")
+        .unwrap()
+        .config;
+    assert!(!off.get_keepalives());
 }
 
 #[test]

@@ -279,11 +279,19 @@ impl World {
     /// Another process on the same settings; one that serves listens elsewhere. It is ended by its
     /// own handle.
     pub fn beside(&self, args: &[&str]) -> (Process, String) {
+        self.beside_with(args, &[])
+    }
+
+    pub fn beside_with(&self, args: &[&str], more: &[(&str, String)]) -> (Process, String) {
         let listen = format!("127.0.0.1:{}", free_port());
         let mut env = self.env.clone();
         env.retain(|(name, _)| name != "PAYLINK_LISTEN" && name != "PAYLINK_PUBLIC_URL");
         env.push(("PAYLINK_LISTEN".into(), listen.clone()));
         env.push(("PAYLINK_PUBLIC_URL".into(), self.base.clone()));
+        env.extend(
+            more.iter()
+                .map(|(name, it)| ((*name).to_owned(), it.clone())),
+        );
         let mut process = Process::start(args, &env, &self.dir);
         if args.first() == Some(&"serve") {
             process.listening();

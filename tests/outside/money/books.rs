@@ -4,6 +4,7 @@ use std::future::IntoFuture;
 
 use serde_json::{Value, json};
 
+use super::super::harness::process::run;
 use super::super::harness::world::id;
 use super::super::harness::{Caller, World, WorldPlan, eventually, sale, stories, within};
 use super::{captures_elsewhere, does, elsewhere, listed, paid, settled, types};
@@ -32,6 +33,12 @@ stories!(
     pages_of_a_day,
     WorldPlan::new(),
     [unpaid_links_are_held_against_their_pages,]
+);
+
+stories!(
+    pages_by_a_wrong_clock,
+    WorldPlan::new(),
+    [a_clock_ahead_closes_what_it_ends,]
 );
 
 async fn what_was_booked_elsewhere_is_seen(w: &World) {
@@ -212,6 +219,23 @@ async fn what_moves_is_compared_again(w: &World) {
     }
     let events = w.admin().get("/v1/events?type=reconcile.drift").await;
     assert_eq!(events.expect(200).json()["data"], json!([]));
+}
+
+/// By a clock that is days ahead a link's end has come. It is believed only once the page is closed.
+async fn a_clock_ahead_closes_what_it_ends(w: &World) {
+    let who = w.integrator();
+    let link = who.creates(&sale()).await;
+    let day = link["created_at"].as_str().expect("a time")[..10].to_owned();
+    let hand = w.path("hand");
+    std::fs::write(&hand, (3 * 24 * 3_600).to_string()).expect("the clock is set");
+    let mut env = w.env.clone();
+    env.push(("PAYLINK_CHAOS_CLOCK".into(), hand.display().to_string()));
+    let ended = run(&["reconcile", "--day", &day], &env, &w.dir);
+    assert_eq!(ended.code, Some(1), "{} {}", ended.stdout, ended.stderr);
+    assert_eq!(who.link(id(&link)).await["status"], "expired");
+    let session = link["klarna"]["session_id"].as_str().expect("a session");
+    let closed = w.klarna.calls_of("disable_session", session).await;
+    assert_eq!(closed.len(), 1, "nobody can pay what reads expired");
 }
 
 async fn unpaid_links_are_held_against_their_pages(w: &World) {
