@@ -4,10 +4,10 @@ use jiff::Timestamp;
 
 use super::{A_MOMENT, Compared, Drift, SETTLED, TRIES};
 use crate::flow::observe::{self, Proof};
-use crate::flow::{House, Refusal};
+use crate::flow::{House, Refusal, expire};
 use crate::klarna::KlarnaError;
 use crate::link::{Link, LinkId, Pair, Reading, SessionNews, Stage, Status};
-use crate::store::{Job, JobKind};
+use crate::store::{Job, JobKind, StoreError};
 
 /// What Klarna has of a pair.
 struct Theirs {
@@ -22,8 +22,13 @@ struct Theirs {
 pub(super) async fn compare(house: &House, id: LinkId) -> Result<Compared, Refusal> {
     let mut before: Option<(i64, String)> = None;
     for _ in 0..TRIES {
-        let link = house.store.read(move |tx| tx.link(id)).await?;
+        let (link, clock) = house
+            .store
+            .read(move |tx| Ok::<_, StoreError>((tx.link(id)?, tx.database_now()?)))
+            .await?;
         let link = link.ok_or(Refusal::NotFound)?;
+        // links end by the database's clock
+        let now = clock.unwrap_or_else(|| house.clock.now());
         let Some(pair) = link.stage.pair() else {
             return Ok(Compared::Same);
         };
@@ -34,7 +39,7 @@ pub(super) async fn compare(house: &House, id: LinkId) -> Result<Compared, Refus
             }
             Err(refusal) => return Err(refusal),
         };
-        let Some(klarna) = difference(&link, &theirs, house.clock.now()) else {
+        let Some(klarna) = difference(&link, &theirs, now) else {
             return Ok(Compared::Same);
         };
         let seen = Some((link.version, klarna.clone()));
@@ -118,7 +123,7 @@ async fn mend(house: &House, link: &Link, pair: &Pair, theirs: Theirs) -> Result
         (Status::Open, None) => {
             observe::end(house, link.id, None).await?;
         }
-        (Status::Open, Some(_)) => close_at_its_end(house, link, pair).await?,
+        (Status::Open, Some(_)) => close_at_its_end(house, link.id).await?,
         (Status::Disabling, _) => promise(house, link.id, JobKind::Disable).await?,
         _ => close_again(house, link, pair).await?,
     }
@@ -129,25 +134,16 @@ fn closes(news: &SessionNews) -> bool {
     matches!(news.reading, Reading::Cancelled | Reading::Disabled)
 }
 
-/// Its end has come by this machine's clock, which may be wrong: a link never reads `expired` while
-/// Klarna may still take the money (`contract.md`, Expiry).
-async fn close_at_its_end(house: &House, link: &Link, pair: &Pair) -> Result<(), Refusal> {
-    let is_gone = match house.klarna.disable_session(&pair.session).await {
-        Ok(()) | Err(KlarnaError::NotFound(_)) => true,
-        // the buyer was first, or Klarna does not say: the link's own jobs find out
-        Err(error) => {
-            tracing::warn!(link = %link.id, %error, "the page of a link at its end could not be closed");
-            false
-        }
-    };
-    let proof = match observe::payment_of(house, pair).await {
-        Err(Refusal::KlarnaUnavailable(..)) => return Ok(()),
-        proof => proof?,
-    };
-    if is_gone || proof.is_some() {
-        observe::end(house, link.id, proof).await?;
-    }
-    Ok(())
+/// Its end has come and Klarna still shows its page: that is closed first.
+async fn close_at_its_end(house: &House, id: LinkId) -> Result<(), Refusal> {
+    let pen = house.pen();
+    house
+        .store
+        .write(move |tx| {
+            let mut pen = pen;
+            expire::begin(tx, id, &mut pen)
+        })
+        .await
 }
 
 /// We say that it cannot be paid, and it could be.
