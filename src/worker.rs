@@ -325,6 +325,7 @@ async fn heartbeat(house: House, clocks: Arc<Clocks>) {
     // 10 s, for a connection that hangs must not keep the next one waiting
     let (pace, again, patience) = (lease / 3, lease / 30, lease / 6);
     loop {
+        let begun = Instant::now();
         let beat = tokio::time::timeout(patience, house.store.renew_leases());
         let wait = match beat.await {
             Ok(Ok(_)) => {
@@ -332,7 +333,8 @@ async fn heartbeat(house: House, clocks: Arc<Clocks>) {
                 if let Ok(Err(error)) = compared.await {
                     tracing::warn!(%error, "the database's clock could not be read");
                 }
-                pace
+                // what the look took is no reason to renew later
+                pace.saturating_sub(begun.elapsed())
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "the leases of this process could not be renewed");

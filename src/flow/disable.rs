@@ -70,9 +70,9 @@ pub async fn disable(
                 tracing::warn!(link = %id, error = &error as &dyn std::error::Error, "what came of a disable could not be read yet");
                 let (link, deliveries) = *intended;
                 Ok(Disabled {
+                    answer: answer_of(&link),
                     link,
                     deliveries,
-                    answer: Answer::Accepted,
                     replayed: false,
                 })
             }
@@ -179,8 +179,8 @@ pub(super) async fn make_way(
 enum Closed {
     /// The key was here before.
     Before(Box<Kept>),
-    /// Whatever could be done within the caller's patience is done; with the link as it was when
-    /// Klarna was to be asked.
+    /// Whatever could be done within the caller's patience is done; with what was written first, if
+    /// anything was.
     Now(Option<Intended>),
 }
 
@@ -191,8 +191,8 @@ type Intended = Box<(Link, Vec<Delivery>)>;
 enum Begun {
     /// The key was here before.
     Before(Box<Kept>),
-    /// Nothing more is to be asked of Klarna now.
-    Over,
+    /// Nothing more is to be asked of Klarna now; with what was written, if anything was.
+    Over(Option<Intended>),
     /// Klarna is to be asked, under this claim.
     Ask(Intended, Claim),
 }
@@ -226,7 +226,7 @@ async fn close(
         .await?;
     let (intended, claim) = match begun {
         Begun::Before(kept) => return Ok(Closed::Before(kept)),
-        Begun::Over => return Ok(Closed::Now(None)),
+        Begun::Over(intended) => return Ok(Closed::Now(intended)),
         Begun::Ask(intended, claim) => (intended, claim),
     };
     let link = intended.0.clone();
@@ -261,7 +261,7 @@ fn begin(
         | Status::Cancelled
         | Status::Disabled
         | Status::Expired
-        | Status::Failed => return Ok(Begun::Over),
+        | Status::Failed => return Ok(Begun::Over(None)),
     }
     let mut link = tx.touch(link.id)?.ok_or(Refusal::NotFound)?;
     // another may have changed it between the read and the lock; touch has counted this change
@@ -285,7 +285,8 @@ fn begin(
             pen.tell(tx, &mut link, EventKind::LinkDisabled, None)?;
         }
         tx.save(&link)?;
-        return Ok(Begun::Over);
+        let deliveries = tx.deliveries(link.id)?;
+        return Ok(Begun::Over(Some(Box::new((link, deliveries)))));
     }
     tx.save(&link)?;
     let claim = tx.enqueue_leased(

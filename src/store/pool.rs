@@ -16,8 +16,9 @@ use super::{Conn, Shared, StoreError, Tx};
 /// Callers that may wait for a connection, of either database; more are told that the store is
 /// overloaded.
 const MOST_WAITING: usize = 1024;
-/// Nobody waits longer for a connection, nor for PostgreSQL's answer: shorter than a lease.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Nobody waits longer for a connection, and then for PostgreSQL's answer: together less than a lease.
+const IN_THE_QUEUE: Duration = Duration::from_secs(10);
+const FOR_AN_ANSWER: Duration = Duration::from_secs(20);
 /// A connection of a pool may have been cut while it lay idle. So often another is tried.
 const STALE: usize = 8;
 
@@ -58,9 +59,9 @@ impl Pool {
         })
     }
 
-    /// The right to one connection. Who got none in [`PATIENCE`] is told that the store is overloaded.
+    /// The right to one connection. Who got none in time is told that the store is overloaded.
     pub async fn admit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
-        self.admit_within(PATIENCE).await
+        self.admit_within(IN_THE_QUEUE).await
     }
 
     async fn admit_within(&self, patience: Duration) -> Result<OwnedSemaphorePermit, StoreError> {
@@ -165,7 +166,7 @@ pub(super) async fn patiently<T, E: From<StoreError>>(
     otherwise: StoreError,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    tokio::time::timeout(PATIENCE, work)
+    tokio::time::timeout(FOR_AN_ANSWER, work)
         .await
         .unwrap_or_else(|_| Err(otherwise.into()))
 }

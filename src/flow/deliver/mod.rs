@@ -84,6 +84,15 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
             }
             match hasty {
                 Some(outcome) => outcome,
+                // nothing of it has left, so it is put back
+                None if house.closing.is_cancelled() => Outcome::Later {
+                    reason: Reason {
+                        code: ReasonCode::Rejected,
+                        detail: "the service stopped first".into(),
+                    },
+                    connection: false,
+                    wait: None,
+                },
                 None => send(house, link, delivery, message, turn).await,
             }
         }
