@@ -94,7 +94,7 @@ INI
 stop_postgres() {
   [ -n "$work" ] || return 0
   local bin
-  [ -f "$work/socket/pooler.pid" ] && kill "$(cat "$work/socket/pooler.pid")"
+  if [ -f "$work/socket/pooler.pid" ]; then kill "$(cat "$work/socket/pooler.pid")" 2>/dev/null || true; fi
   bin=$(postgres_bin)
   (cd "$work" && as_server "$bin/pg_ctl" --pgdata="$work/data" --mode=immediate --wait stop >/dev/null 2>&1) || true
   rm -rf "$work"

@@ -63,8 +63,7 @@ async fn needs_its_secret(base: &Base) -> Result<bool, Failure> {
     // the method alone is not general over a transaction's lifetime
     #[allow(clippy::redundant_closure_for_method_calls)]
     let needs = store.read(|tx| tx.needs_its_secret()).await;
-    // without tables it holds nothing; what else is wrong with it comes to light when it is opened
-    Ok(needs.unwrap_or(false))
+    needs.map_err(|error| Failure::failed("the database cannot be read", &error))
 }
 
 /// Refuses to make a database where one is wanted that is there.

@@ -44,7 +44,7 @@ impl Store {
         let empty = self
             .with_connection(|conn| match conn {
                 Conn::Lite(conn) => is_empty(conn),
-                Conn::Pg(conn) => is_empty(conn),
+                Conn::Pg(conn) => applied(conn).map(|it| it.is_none_or(|it| it.is_empty())),
             })
             .await?;
         if empty {
@@ -119,16 +119,22 @@ struct Applied {
     version: String,
 }
 
-/// The newest version, where nothing is left to be applied. Only reads, as a role may that is not
-/// allowed to create anything; Diesel's own question makes its table first.
-fn up_to_date(conn: &mut PgW) -> Result<Option<String>, StoreError> {
-    let applied =
-        diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load::<Applied>(conn);
-    let applied = match applied {
-        Ok(applied) => applied,
+/// What was applied; `None` where nothing ever was. Only reads, as a role may that is not allowed to
+/// create anything, and at any time; Diesel's own question makes its table first.
+fn applied(conn: &mut PgW) -> Result<Option<Vec<Applied>>, StoreError> {
+    let applied = diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(conn);
+    match applied {
+        Ok(applied) => Ok(Some(applied)),
         // there is no such table
-        Err(diesel::result::Error::DatabaseError(..)) => return Ok(None),
-        Err(error) => return Err(failed(&error)),
+        Err(diesel::result::Error::DatabaseError(..)) => Ok(None),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// The newest version, where nothing is left to be applied.
+fn up_to_date(conn: &mut PgW) -> Result<Option<String>, StoreError> {
+    let Some(applied) = applied(conn)? else {
+        return Ok(None);
     };
     let known = MigrationSource::<PgBackend>::migrations(&PG).map_err(|it| failed(&it))?;
     let is_applied = |version: &str| applied.iter().any(|it| it.version == version);

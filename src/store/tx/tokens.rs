@@ -2,6 +2,7 @@
 //! follows from the link: nothing is written when it dies.
 
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use jiff::SignedDuration;
 
 use super::super::rows::{Of, micros};
@@ -11,6 +12,12 @@ use crate::link::{LinkId, Status};
 use crate::secret::token_hash;
 
 const DEAD_AFTER: SignedDuration = SignedDuration::from_hours(48);
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    it: i64,
+}
 
 impl Tx<'_> {
     /// Stores the hash of a pair's token.
@@ -32,10 +39,16 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Whether anything is stored that only the secret it was written under makes use of: a link's
-    /// token, an API key.
+    /// Whether anything is stored in this SQLite file that only the secret it was written under makes
+    /// use of: a link's token, an API key. `false` where there are no tables yet.
     pub fn needs_its_secret(&mut self) -> Result<bool, StoreError> {
         self.sql(|conn| {
+            let tables =
+                "SELECT count(*) AS it FROM sqlite_master WHERE name IN ('token', 'api_key')";
+            let tables: Count = diesel::sql_query(tables).get_result(conn)?;
+            if tables.it < 2 {
+                return Ok(false);
+            }
             let tokens: i64 = token::table.limit(1).count().get_result(conn)?;
             let keys: i64 = api_key::table.limit(1).count().get_result(conn)?;
             Ok(tokens + keys > 0)
