@@ -85,6 +85,10 @@ fn finished(base: &str) -> openapi::OpenApi {
                 }
             }
             told_as_problems(operation);
+            // OpenAPI: plain text, unlike a description
+            if let Some(summary) = &mut operation.summary {
+                summary.retain(|it| !matches!(it, '`' | '*'));
+            }
         }
     }
     document

@@ -63,6 +63,12 @@ fn the_document_is_openapi_3_1_and_whole() {
             "{reference} leads nowhere"
         );
     }
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for operation in item.as_object().unwrap().values() {
+            let summary = operation["summary"].as_str().unwrap();
+            assert!(!summary.contains(['`', '*']), "{path}: {summary}");
+        }
+    }
 }
 
 fn collect(value: &Value, refs: &mut BTreeSet<String>) {
