@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use tokio::task::block_in_place;
 
+use crate::outside::harness::database::order_postgres;
 use crate::outside::harness::http::Caller;
 use crate::outside::harness::process::{Ended, Env, Process};
 use crate::outside::harness::world::free_port;
@@ -139,6 +141,32 @@ impl Fleet {
         }
     }
 
+    /// The first column of what the database answers, of whichever kind it is.
+    pub async fn texts(&self, select: &str) -> Vec<String> {
+        let url = self.database();
+        let Some(file) = url.strip_prefix("sqlite://") else {
+            return server_texts(url, select).await;
+        };
+        block_in_place(|| {
+            let mut lite = lite(Path::new(file));
+            let wrapped = format!("WITH it (text) AS ({select}) SELECT text FROM it");
+            let rows: Vec<Text> = diesel::sql_query(&wrapped).load(&mut lite).expect(select);
+            rows.into_iter().map(|row| row.text).collect()
+        })
+    }
+
+    /// Tells the database to do something past the program.
+    pub async fn order(&self, script: &str) {
+        let url = self.database();
+        match url.strip_prefix("sqlite://") {
+            Some(file) => block_in_place(|| {
+                let done = lite(Path::new(file)).batch_execute(script);
+                done.expect(script);
+            }),
+            None => order_postgres(url, script).await,
+        }
+    }
+
     fn database(&self) -> &str {
         let found = self.world.env.iter().find(|(it, _)| it == "DATABASE_URL");
         &found.expect("a world has a database").1
@@ -209,6 +237,12 @@ pub fn lite(file: &Path) -> SqliteConnection {
 }
 
 #[derive(QueryableByName)]
+struct Text {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    text: String,
+}
+
+#[derive(QueryableByName)]
 struct Said {
     #[diesel(sql_type = diesel::sql_types::Text)]
     integrity_check: String,
@@ -234,4 +268,15 @@ async fn server_number(url: &str, select: &str) -> i64 {
     // how the connection ends changes nothing of what was read
     let _ = carried.await;
     number.get(0)
+}
+
+async fn server_texts(url: &str, select: &str) -> Vec<String> {
+    let (session, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .expect("PostgreSQL");
+    let carried = tokio::spawn(connection);
+    let rows = session.query(select, &[]).await.expect(select);
+    drop(session);
+    let _ = carried.await;
+    rows.iter().map(|row| row.get(0)).collect()
 }

@@ -2,144 +2,176 @@
 
 use std::time::{Duration, Instant};
 
-use diesel::prelude::*;
-use diesel::sql_types::Text;
-use tokio::task::block_in_place;
-
-use super::fleet::{Fleet, lite};
+use super::fleet::Fleet;
 use super::ledgers;
 use super::table::Run;
-use crate::outside::harness::{WorldPlan, email, phone, sale};
+use crate::outside::harness::{WorldPlan, email, eventually, phone, sale};
 
 const LINKS: u32 = 100_000;
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-#[derive(QueryableByName)]
-struct Column {
-    #[diesel(sql_type = Text)]
-    name: String,
+/// What the two databases say in their own words.
+struct Dialect {
+    /// The names of a table's columns, of which the database numbers `n` itself.
+    columns: fn(table: &str) -> String,
+    /// A number as so many hexadecimal digits.
+    hex: fn(digits: u8, number: &str) -> String,
+    /// So many bytes by chance, 32 at most.
+    chance: fn(bytes: u8) -> String,
+    /// The type of bytes, and four of the highest.
+    bytes: &'static str,
+    last: &'static str,
+    /// As a number.
+    is_sms: &'static str,
+    /// Around everything: nothing of it must survive a crash.
+    before: &'static str,
+    after: &'static str,
 }
+
+const SQLITE: Dialect = Dialect {
+    columns: |table| format!("SELECT name FROM pragma_table_info('{table}') WHERE name <> 'n'"),
+    hex: |digits, number| format!("printf('%0{digits}x', {number})"),
+    chance: |bytes| format!("randomblob({bytes})"),
+    bytes: "BLOB",
+    last: "x'ffffffff'",
+    is_sms: "(channel = 'sms')",
+    before: "PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; BEGIN IMMEDIATE",
+    after: "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)",
+};
+
+const POSTGRES: Dialect = Dialect {
+    columns: |table| {
+        format!(
+            "SELECT column_name::text FROM information_schema.columns \
+             WHERE table_name = '{table}' AND column_name <> 'n'"
+        )
+    },
+    hex: |digits, number| format!("lpad(to_hex({number}), {digits}, '0')"),
+    chance: |bytes| format!("substr(sha256(convert_to(random()::text || i, 'UTF8')), 1, {bytes})"),
+    bytes: "BYTEA",
+    last: r"'\xffffffff'::bytea",
+    is_sms: "(channel = 'sms')::int",
+    before: "BEGIN; SET LOCAL synchronous_commit = 'off'",
+    after: "COMMIT; ANALYZE",
+};
 
 /// Copies every row of a table so often, with what must be unique made unique. `new` says by column
 /// what a copy has in place of the original's value; `i` is its number.
-fn multiply(lite: &mut SqliteConnection, table: &str, new: &[(&str, &str)]) {
-    let columns: Vec<Column> =
-        diesel::sql_query(format!("SELECT name FROM pragma_table_info('{table}')"))
-            .load(lite)
-            .expect("the columns of a table");
-    let (mut names, mut values) = (Vec::new(), Vec::new());
-    for Column { name } in columns {
-        // the database numbers these itself
-        if table == "event" && name == "n" {
-            continue;
-        }
-        let replaced = new.iter().find(|(column, _)| *column == name);
-        values.push(replaced.map_or_else(|| name.clone(), |(_, value)| (*value).to_owned()));
-        names.push(name);
-    }
-    let copy = format!(
+async fn multiplied(fleet: &Fleet, of: &Dialect, table: &str, new: &[(&str, String)]) -> String {
+    let names = fleet.texts(&(of.columns)(table)).await;
+    let value = |name: &String| {
+        let replaced = new.iter().find(|(column, _)| column == name);
+        replaced.map_or_else(|| name.clone(), |(_, value)| value.clone())
+    };
+    let values: Vec<_> = names.iter().map(value).collect();
+    format!(
         "WITH RECURSIVE copy (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM copy WHERE i < {}) \
          INSERT INTO {table} ({}) SELECT {} FROM {table}, copy",
         LINKS - 1,
         names.join(", "),
         values.join(", ")
-    );
-    diesel::sql_query(&copy).execute(lite).expect(&copy);
+    )
 }
 
 /// One link with its deliveries, jobs, tokens, events and look-ups becomes a hundred thousand. All
 /// of them are open, and the outcome of their messages is known: the most work that a start may
 /// find.
-fn fill(lite: &mut SqliteConnection) {
-    let run = |lite: &mut SqliteConnection, sql: &str| {
-        diesel::sql_query(sql).execute(lite).expect(sql);
-    };
-    // nothing of this must survive a crash
-    run(lite, "PRAGMA synchronous = OFF");
-    run(lite, "PRAGMA cache_size = -400000");
-    run(lite, "BEGIN IMMEDIATE");
+async fn fill(fleet: &Fleet, of: &Dialect) {
     // the ids keep their form: prefix, time, version, and a number of our own
-    let id = "substr(id, 1, 21) || printf('%015x', i)";
-    let link = "substr(link, 1, 21) || printf('%015x', i)";
-    multiply(
-        lite,
-        "link",
-        &[
-            ("id", id),
-            ("reference", "reference || '-' || i"),
-            ("live_reference", "live_reference || '-' || i"),
-            ("klarna_order", "substr(klarna_order, 1, 20) || i"),
-            ("klarna_session", "substr(klarna_session, 1, 20) || i"),
-        ],
-    );
-    multiply(
-        lite,
-        "token",
-        &[
-            ("link", link),
-            // behind the original, by which the program knows its secret
-            ("hash", "CAST(x'ffffffff' || randomblob(28) AS BLOB)"),
-        ],
-    );
-    multiply(
-        lite,
-        "delivery",
-        &[
-            ("link", link),
-            (
-                "id",
-                "substr(id, 1, 19) || printf('%017x', i * 2 + (channel = 'sms'))",
-            ),
-        ],
-    );
-    multiply(
-        lite,
-        "lookup",
-        &[
-            ("link", link),
-            ("hash", "CAST(substr(hash, 1, 24) || randomblob(8) AS BLOB)"),
-        ],
-    );
-    multiply(
-        lite,
-        "event",
-        &[
-            ("link", link),
-            ("id", "id || '-' || i"),
-            // megabytes that no start reads
-            ("json", "'{}'"),
-            (
-                "position",
-                "(SELECT position FROM event_head) * i + position",
-            ),
-        ],
-    );
-    run(
-        lite,
-        "UPDATE event_head SET position = (SELECT max(position) FROM event)",
-    );
+    let numbered = |column: &str| format!("substr({column}, 1, 21) || {}", (of.hex)(15, "i"));
+    let one_of_two = (of.hex)(17, &format!("i * 2 + {}", of.is_sms));
+    let and_i = |column: &str| format!("{column} || '-' || i");
+    let cut = |column: &str| format!("substr({column}, 1, 20) || i");
+    let bytes = |it: &str| format!("CAST({it} AS {})", of.bytes);
+    let tables = [
+        (
+            "link",
+            vec![
+                ("id", numbered("id")),
+                ("reference", and_i("reference")),
+                ("live_reference", and_i("live_reference")),
+                ("klarna_order", cut("klarna_order")),
+                ("klarna_session", cut("klarna_session")),
+            ],
+        ),
+        (
+            "token",
+            vec![
+                ("link", numbered("link")),
+                // behind the original, by which the program knows its secret
+                (
+                    "hash",
+                    bytes(&format!("{} || {}", of.last, (of.chance)(28))),
+                ),
+            ],
+        ),
+        (
+            "delivery",
+            vec![
+                ("link", numbered("link")),
+                ("id", format!("substr(id, 1, 19) || {one_of_two}")),
+            ],
+        ),
+        (
+            "lookup",
+            vec![
+                ("link", numbered("link")),
+                (
+                    "hash",
+                    bytes(&format!("substr(hash, 1, 24) || {}", (of.chance)(8))),
+                ),
+            ],
+        ),
+        (
+            "event",
+            vec![
+                ("link", numbered("link")),
+                ("id", and_i("id")),
+                // megabytes that no start reads
+                ("json", "'{}'".into()),
+                (
+                    "position",
+                    "(SELECT position FROM event_head) * i + position".into(),
+                ),
+            ],
+        ),
+        (
+            "job",
+            vec![
+                ("id", "id || i".into()),
+                ("link", numbered("link")),
+                ("subject", numbered("subject")),
+            ],
+        ),
+    ];
+    let mut script = vec![of.before.to_owned()];
     // due when this test is over
-    run(
-        lite,
-        "UPDATE job SET due_at = due_at + 3600000000, ready_at = due_at + 3600000000",
-    );
-    multiply(
-        lite,
-        "job",
-        &[
-            ("id", "id || i"),
-            ("link", link),
-            ("subject", "substr(subject, 1, 21) || printf('%015x', i)"),
-        ],
-    );
-    run(lite, "COMMIT");
-    run(lite, "PRAGMA wal_checkpoint(TRUNCATE)");
+    script
+        .push("UPDATE job SET due_at = due_at + 3600000000, ready_at = due_at + 3600000000".into());
+    for (table, new) in tables {
+        script.push(multiplied(fleet, of, table, &new).await);
+    }
+    script.push("UPDATE event_head SET position = (SELECT max(position) FROM event)".into());
+    script.push(of.after.into());
+    fleet.order(&script.join(";\n")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_hundred_thousand_links() {
-    let mut run = Run::begin("ready again with 100 000 links", "SQLite", 5, 50);
-    let fleet = Fleet::of(WorldPlan::new(), 1).await;
+    is_soon(WorldPlan::new().on_sqlite(), "SQLite", &SQLITE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_hundred_thousand_links_on_postgres() {
+    match WorldPlan::new().on_postgres() {
+        Some(plan) => is_soon(plan, "PostgreSQL", &POSTGRES).await,
+        None => eprintln!("skipped: PAYLINK_TEST_POSTGRES names no server"),
+    }
+}
+
+async fn is_soon(plan: WorldPlan, database: &str, dialect: &Dialect) {
+    let mut run = Run::begin("ready again with 100 000 links", database, 5, 50);
+    let fleet = Fleet::of(plan, 1).await;
     let mut sale = sale();
     sale["send"] = serde_json::json!([
         { "channel": "email", "to": email() },
@@ -151,9 +183,13 @@ async fn with_a_hundred_thousand_links() {
         let (link, id) = (link.as_str().unwrap(), id.as_str().unwrap());
         fleet.caller(0).until_delivery(link, id, "sent", 20).await;
     }
+    eventually("all events have their place", async || {
+        let missing = "SELECT count(*) AS n FROM event WHERE position IS NULL";
+        (fleet.number(missing).await == 0).then_some(())
+    })
+    .await;
     fleet.stop();
-    let file = fleet.world.path("paylink.db");
-    block_in_place(|| fill(&mut lite(&file)));
+    fill(&fleet, dialect).await;
     let links = fleet.number("SELECT count(*) AS n FROM link").await;
     run.count("links", links);
     run.count("rows", fleet.number("SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM job) + (SELECT count(*) FROM delivery) AS n").await);

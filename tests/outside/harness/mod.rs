@@ -1,6 +1,6 @@
 //! What the tests from outside stand on: real processes, real sockets, a domain's verbs.
 
-mod database;
+pub mod database;
 pub mod gateway;
 pub mod http;
 pub mod law;
