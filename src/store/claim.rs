@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::rows::job::JobRow;
 use super::rows::{Of, micros};
+use super::statement::statement;
 use super::{Job, JobKind, Lease, StoreError, Tx};
 use crate::chaos::{self, Bug};
 use crate::clock::Clock;
@@ -189,7 +190,7 @@ impl Tx<'_> {
             since: self.shared.clock.monotonic(),
         };
         self.sql(|conn| {
-            diesel::sql_query(insert)
+            statement(insert)
                 .bind::<Text, _>(claim.key())
                 .bind::<Text, _>(job.kind.as_str())
                 .bind::<Text, _>(&job.subject)
@@ -219,7 +220,7 @@ impl Tx<'_> {
         let by_database = self.is_shared() && clock.is_system() && *kinds == [JobKind::Expire];
         let (claimed_at, since) = (clock.now(), clock.monotonic());
         let mut rows: Vec<JobRow> = self.sql(|conn| {
-            diesel::sql_query(update)
+            statement(update)
                 .bind::<Nullable<BigInt>, _>((!by_database).then(|| micros(now)))
                 .bind::<Text, _>(lease.owner())
                 .load(conn)
@@ -269,7 +270,7 @@ impl Tx<'_> {
             "SELECT id, attempt FROM job WHERE id = $1 AND owner = $2 AND attempt = $3 AND {alive}"
         );
         let found = self.sql(|conn| {
-            diesel::sql_query(select)
+            statement(select)
                 .bind::<Text, _>(claim.key())
                 .bind::<Text, _>(&claim.owner)
                 .bind::<BigInt, _>(claim.attempt)
@@ -282,7 +283,7 @@ impl Tx<'_> {
     /// Renews all leases of a process in one statement and names what it still holds: keys and
     /// attempts. What is not among them must stop.
     pub fn renew(&mut self, lease: &Lease) -> Result<Vec<(String, i64)>, StoreError> {
-        let statement = if self.is_shared() {
+        let renewed = if self.is_shared() {
             let end = lease_end();
             format!(
                 "UPDATE job SET lease_until = {end}, ready_at = {end} \
@@ -292,7 +293,7 @@ impl Tx<'_> {
             "SELECT id, attempt FROM job WHERE owner = $1".into()
         };
         let held: Vec<Held> = self.sql(|conn| {
-            diesel::sql_query(statement)
+            statement(renewed)
                 .bind::<Text, _>(lease.owner())
                 .load(conn)
         })?;
@@ -308,7 +309,7 @@ impl Tx<'_> {
         let mut freed = 0;
         for (id, attempt) in keys {
             freed += self.sql(|conn| {
-                diesel::sql_query(update)
+                statement(update)
                     .bind::<Text, _>(id)
                     .bind::<Text, _>(lease.owner())
                     .bind::<BigInt, _>(*attempt)
@@ -332,7 +333,7 @@ impl Tx<'_> {
         let delete =
             "DELETE FROM job WHERE id = $1 AND owner = $2 AND attempt = $3 AND again_at IS NULL";
         let rows = self.sql(|conn| {
-            diesel::sql_query(delete)
+            statement(delete)
                 .bind::<Text, _>(claim.key())
                 .bind::<Text, _>(&claim.owner)
                 .bind::<BigInt, _>(claim.attempt)
@@ -394,7 +395,7 @@ impl Tx<'_> {
 
     /// When anybody may next claim something: a due date, or the end of a lease.
     pub fn next_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
-        let least: Least = self.sql(|conn| diesel::sql_query(next_due_sql()).get_result(conn))?;
+        let least: Least = self.sql(|conn| statement(next_due_sql()).get_result(conn))?;
         Ok(Of("next").time_maybe("job.ready_at", least.at)?)
     }
 

@@ -20,6 +20,7 @@ mod relay;
 mod rows;
 mod schema;
 mod search;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod tx;

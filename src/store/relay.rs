@@ -15,6 +15,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use super::error::judge;
 use super::listen::{EVENTS, listening};
 use super::pool::blocking;
+use super::statement::statement;
 use super::{Backend, Conn, Inner, Store, StoreError, pg};
 use crate::chaos::{self, Point};
 
@@ -125,16 +126,16 @@ async fn following(inner: Weak<Inner>) {
 /// The head, and whether something was stamped.
 fn relay(conn: &mut Conn, stamps: bool) -> QueryResult<(i64, bool)> {
     let pending = stamps && {
-        let pending: Whether = diesel::sql_query(PENDING).get_result(conn)?;
+        let pending: Whether = statement(PENDING).get_result(conn)?;
         pending.it
     };
     if !pending {
-        let head: Position = diesel::sql_query(HEAD).get_result(conn)?;
+        let head: Position = statement(HEAD).get_result(conn)?;
         return Ok((head.it, false));
     }
     conn.batch_execute(LOCK)?;
-    let head: Position = diesel::sql_query(STAMP).get_result(conn)?;
-    diesel::sql_query("SELECT pg_notify($1, $2)")
+    let head: Position = statement(STAMP).get_result(conn)?;
+    statement("SELECT pg_notify($1, $2)")
         .bind::<Text, _>(EVENTS)
         .bind::<Text, _>(head.it.to_string())
         .execute(conn)?;

@@ -1,11 +1,13 @@
 //! Events: appended in the transaction of the change that they tell of, frozen, read in order.
 
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use jiff::Timestamp;
 
 use super::super::rows::event::{EventRow, StoredEvent};
 use super::super::rows::micros;
 use super::super::schema::{event, event_head};
+use super::super::statement::statement;
 use super::super::witness::Witness;
 use super::super::{MultiBackend, StoreError, Tx};
 use crate::chaos::{self, Bug};
@@ -23,6 +25,12 @@ pub struct EventFilter {
     pub kinds: Vec<EventKind>,
     /// Of links that this actor created.
     pub actor: Option<Actor>,
+}
+
+#[derive(QueryableByName)]
+struct Position {
+    #[diesel(sql_type = BigInt)]
+    position: i64,
 }
 
 impl Tx<'_> {
@@ -97,13 +105,9 @@ impl Tx<'_> {
         if self.is_shared() {
             return Ok(None);
         }
-        self.sql(|conn| {
-            diesel::update(event_head::table.find(1))
-                .set(event_head::position.eq(event_head::position + 1))
-                .returning(event_head::position)
-                .get_result(conn)
-        })
-        .map(Some)
+        let next = "UPDATE event_head SET position = position + 1 WHERE id = 1 RETURNING position";
+        let next: Position = self.sql(|conn| statement(next).get_result(conn))?;
+        Ok(Some(next.position))
     }
 
     /// A link's own events, oldest first.

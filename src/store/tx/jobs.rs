@@ -5,6 +5,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use jiff::Timestamp;
 
 use super::super::rows::micros;
+use super::super::statement::statement;
 use super::super::{Job, JobKind, StoreError, Tx};
 
 /// Where the job is there already: sooner, never later. While it is leased the wish is kept beside
@@ -66,7 +67,7 @@ impl Tx<'_> {
 
     fn promise(&mut self, job: &Job, hinted: bool) -> Result<(), StoreError> {
         self.sql(|conn| {
-            diesel::sql_query(ENQUEUE)
+            statement(ENQUEUE)
                 .bind::<Text, _>(Job::key(job.kind, &job.subject))
                 .bind::<Text, _>(job.kind.as_str())
                 .bind::<Text, _>(&job.subject)
@@ -89,7 +90,7 @@ impl Tx<'_> {
         due: Timestamp,
     ) -> Result<bool, StoreError> {
         let rows = self.sql(|conn| {
-            diesel::sql_query(HASTEN)
+            statement(HASTEN)
                 .bind::<BigInt, _>(micros(due))
                 .bind::<Text, _>(Job::key(kind, subject))
                 .execute(conn)

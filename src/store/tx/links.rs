@@ -2,12 +2,14 @@
 //! state, so that read-then-decide is safe at READ COMMITTED on PostgreSQL.
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
 use jiff::Timestamp;
 
 use super::super::rows::link::{BirthRow, LifeRow, LinkRow};
 use super::super::rows::stage::StageColumns;
 use super::super::rows::{Of, micros};
 use super::super::schema::link;
+use super::super::statement::statement;
 use super::super::{MultiBackend, StoreError, Tx, search};
 use crate::link::{Actor, Link, LinkId, Status};
 
@@ -58,14 +60,16 @@ impl Tx<'_> {
 
     /// Locks a link for the rest of the transaction, counts its version up, and reads it.
     pub fn touch(&mut self, id: LinkId) -> Result<Option<Link>, StoreError> {
-        let row: Option<LinkRow> = self.sql(|conn| {
-            diesel::update(link::table.find(id.to_string()))
-                .set(link::version.eq(link::version + 1))
-                .returning(columns!())
-                .get_result(conn)
-                .optional()
+        let update = "UPDATE link SET version = version + 1 WHERE id = $1";
+        let rows = self.sql(|conn| {
+            statement(update)
+                .bind::<Text, _>(id.to_string())
+                .execute(conn)
         })?;
-        let touched = self.opened(row)?;
+        let touched = match rows {
+            0 => None,
+            _ => self.link(id)?,
+        };
         if let Some(link) = &touched {
             self.indexed.push((link.id, search::in_life(link)));
         }
@@ -122,9 +126,11 @@ impl Tx<'_> {
     /// Writes the sequences that events counted on and no save has written.
     pub(in crate::store) fn write_sequences(&mut self) -> Result<(), StoreError> {
         for (id, sequence) in std::mem::take(&mut self.counted) {
+            let update = "UPDATE link SET sequence = $1 WHERE id = $2";
             self.sql(|conn| {
-                diesel::update(link::table.find(id.to_string()))
-                    .set(link::sequence.eq(sequence))
+                statement(update)
+                    .bind::<BigInt, _>(sequence)
+                    .bind::<Text, _>(id.to_string())
                     .execute(conn)
             })?;
         }

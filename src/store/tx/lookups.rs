@@ -7,7 +7,8 @@ use diesel::sql_types::{BigInt, Binary, Text};
 
 use super::super::schema::link;
 use super::super::search::{self, Term};
-use super::super::{MultiBackend, StoreError, Tx};
+use super::super::statement::statement;
+use super::super::{StoreError, Tx};
 use crate::link::{Link, LinkId};
 
 impl Tx<'_> {
@@ -77,7 +78,7 @@ impl Tx<'_> {
             );
         }
         insert.push_str(" ON CONFLICT DO NOTHING");
-        let mut query = diesel::sql_query(insert).into_boxed::<MultiBackend>();
+        let mut query = statement(insert);
         for (hash, created_at, link, kind) in rows {
             query = query
                 .bind::<Binary, _>(hash)

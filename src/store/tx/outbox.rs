@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::super::claim::{DATABASE_NOW, ready};
 use super::super::rows::micros;
+use super::super::statement::statement;
 use super::super::{Job, JobKind, StoreError, Tx};
 
 #[derive(QueryableByName)]
@@ -44,7 +45,7 @@ impl Tx<'_> {
             })
             .collect();
         let words: Vec<Word> = self.sql(|conn| {
-            diesel::sql_query(looks.join(" UNION ALL "))
+            statement(looks.join(" UNION ALL "))
                 .bind::<BigInt, _>(micros(now))
                 .load(conn)
         })?;
@@ -63,7 +64,7 @@ impl Tx<'_> {
         };
         let select = format!("SELECT CAST(1 AS bigint) AS one FROM job WHERE id = $1 AND {alive}");
         let found = self.sql(|conn| {
-            diesel::sql_query(select)
+            statement(select)
                 .bind::<Text, _>(Job::key(kind, subject))
                 .get_result::<Found>(conn)
                 .optional()
@@ -81,7 +82,7 @@ impl Tx<'_> {
         };
         let delete = format!("DELETE FROM job WHERE id = $1 AND {idle}");
         self.sql(|conn| {
-            diesel::sql_query(delete)
+            statement(delete)
                 .bind::<Text, _>(Job::key(kind, subject))
                 .execute(conn)
         })?;
