@@ -292,11 +292,8 @@ impl Tx<'_> {
         } else {
             "SELECT id, attempt FROM job WHERE owner = $1".into()
         };
-        let held: Vec<Held> = self.sql(|conn| {
-            statement(renewed)
-                .bind::<Text, _>(lease.owner())
-                .load(conn)
-        })?;
+        let held: Vec<Held> =
+            self.sql(|conn| statement(renewed).bind::<Text, _>(lease.owner()).load(conn))?;
         Ok(held.into_iter().map(|it| (it.id, it.attempt)).collect())
     }
 

@@ -224,6 +224,13 @@ async fn is_soon(plan: WorldPlan, database: &str, dialect: &Dialect) {
     run.holds(best <= READY_WITHIN, || {
         format!("ready only {} ms after a kill, at best", best.as_millis())
     });
+    // what the killed ones held is taken up once their leases have run out
+    fleet.world.leases_end().await;
+    eventually("nothing is held any more", async || {
+        let held = "SELECT count(*) AS n FROM job WHERE owner IS NOT NULL";
+        (fleet.number(held).await == 0).then_some(())
+    })
+    .await;
     ledgers::leave(&mut run, &fleet).await;
     run.end();
 }
