@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use self::clocks::Clocks;
 use crate::chaos::{self, Point};
 use crate::flow::{self, Gates, House};
-use crate::store::{Claim, JobKind, Lease, StoreError};
+use crate::store::{Claim, JobKind, Lane, Lease, StoreError};
 
-/// Jobs of one kind that run at a time: enough to keep a slow upstream busy, few enough to leave
+/// Jobs of one lane that run at a time: enough to keep a slow upstream busy, few enough to leave
 /// room for the others.
 const HANDS: usize = 32;
 /// At most so many jobs are claimed by one statement.
@@ -89,8 +89,8 @@ pub fn start(house: House, jobs: bool) -> Worker {
         loops.push(house.runtime.spawn(keep));
         let recovering = recovery(house.clone(), stop.clone());
         loops.push(house.runtime.spawn(recovering));
-        for kind in KINDS {
-            let serving = serve(house.clone(), *kind, stop.clone(), Arc::clone(&clocks));
+        for lane in KINDS.iter().flat_map(|kind| Lane::of(*kind)) {
+            let serving = serve(house.clone(), lane, stop.clone(), Arc::clone(&clocks));
             loops.push(house.runtime.spawn(serving));
         }
     }
@@ -138,7 +138,8 @@ impl Worker {
     }
 }
 
-async fn serve(house: House, kind: JobKind, stop: CancellationToken, clocks: Arc<Clocks>) {
+async fn serve(house: House, lane: Lane, stop: CancellationToken, clocks: Arc<Clocks>) {
+    let kind = lane.kind();
     let hands = Arc::new(Semaphore::new(HANDS));
     let woken = house.store.woken(kind);
     loop {
@@ -150,7 +151,7 @@ async fn serve(house: House, kind: JobKind, stop: CancellationToken, clocks: Arc
         let taken = if kind == JobKind::Expire && clocks.are_doubted(&house).await {
             Ok(0)
         } else {
-            take(&house, kind, &hands, &stop).await
+            take(&house, lane, &hands, &stop).await
         };
         let claimed = match taken {
             Ok(claimed) => claimed,
@@ -182,7 +183,7 @@ async fn look_out(house: House, stop: CancellationToken) {
         match house.store.read(move |tx| tx.due_kinds(KINDS, now)).await {
             Ok(due) => {
                 for kind in due {
-                    house.store.woken(kind).notify_one();
+                    house.store.wake(kind);
                 }
             }
             Err(error) => tracing::warn!(%error, "due jobs could not be looked for"),
@@ -202,7 +203,7 @@ async fn look_out(house: House, stop: CancellationToken) {
 /// Claims what is due and free hands can take, and sets it going.
 async fn take(
     house: &House,
-    kind: JobKind,
+    lane: Lane,
     hands: &Arc<Semaphore>,
     stop: &CancellationToken,
 ) -> Result<usize, StoreError> {
@@ -219,21 +220,22 @@ async fn take(
         }
     }
     let most = u32::try_from(permits.len()).unwrap_or(1);
-    if !is_due(house, &[kind]).await? || stop.is_cancelled() {
+    if !is_due(house, lane).await? || stop.is_cancelled() {
         return Ok(0);
     }
     // the longest due first, as many as Klarna's limit leaves room for
-    let budget = if kind == JobKind::Watch {
+    let watches = lane.kind() == JobKind::Watch;
+    let budget = if watches {
         house.may_read(most).await
     } else {
         most
     };
-    let claims = claim(house, budget, &[kind]).await?;
+    let claims = claim(house, budget, lane).await?;
     let count = claims.len();
     if count > 0 {
         chaos::at(Point::WorkerClaimed);
     }
-    if kind == JobKind::Watch {
+    if watches {
         let spent = u32::try_from(count).unwrap_or(budget);
         house.klarna.unread(budget.saturating_sub(spent));
     }
@@ -252,22 +254,17 @@ async fn take(
 }
 
 /// The cheap look before the claim: an idle worker must not take the writer.
-async fn is_due(house: &House, kinds: &[JobKind]) -> Result<bool, StoreError> {
+async fn is_due(house: &House, lane: Lane) -> Result<bool, StoreError> {
     let now = house.clock.now();
-    let kinds = kinds.to_vec();
-    let due = house
-        .store
-        .read(move |tx| tx.due_kinds(&kinds, now))
-        .await?;
-    Ok(!due.is_empty())
+    house.store.read(move |tx| tx.is_due(lane, now)).await
 }
 
-async fn claim(house: &House, most: u32, kinds: &[JobKind]) -> Result<Vec<Claim>, StoreError> {
+async fn claim(house: &House, most: u32, lane: Lane) -> Result<Vec<Claim>, StoreError> {
     let now = house.clock.now();
-    let (kinds, lease) = (kinds.to_vec(), house.lease.clone());
+    let lease = house.lease.clone();
     house
         .store
-        .write(move |tx| tx.claim(&lease, now, most, &kinds))
+        .write(move |tx| tx.claim_in(lane, &lease, now, most))
         .await
 }
 
@@ -418,10 +415,11 @@ async fn housekeeping(house: House, stop: CancellationToken) {
 pub async fn drain(house: &House) -> Result<usize, StoreError> {
     let mut ran = 0;
     loop {
-        if !is_due(house, KINDS).await? {
-            return Ok(ran);
-        }
-        let claims = claim(house, 1, KINDS).await?;
+        let (now, lease) = (house.clock.now(), house.lease.clone());
+        let claims = house
+            .store
+            .write(move |tx| tx.claim(&lease, now, 1, KINDS))
+            .await?;
         if claims.is_empty() {
             return Ok(ran);
         }

@@ -108,7 +108,7 @@ async fn end(house: &House, at: Recovery, tally: &Tally) -> Result<(), Refusal> 
         return Ok(());
     }
     for kind in JobKind::ALL {
-        house.store.woken(*kind).notify_one();
+        house.store.wake(*kind);
     }
     let words = format!(
         "the ledger was restored from a copy of {}: {} messages may have left since and are not sent again, \

@@ -15,6 +15,7 @@ use super::statement::statement;
 use super::{Job, JobKind, Lease, StoreError, Tx};
 use crate::chaos::{self, Bug};
 use crate::clock::Clock;
+use crate::link::Channel;
 
 /// A job that panicked so often is parked: kept for a person, never claimed.
 const POISON: i64 = 5;
@@ -115,13 +116,49 @@ pub(super) fn ready(shared: bool) -> String {
     format!("{due} AND {NOT_A_COPY}")
 }
 
-pub(super) fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32) -> String {
+/// What has hands of its own: a kind of jobs, and each channel of deliveries. Nobody waits for the
+/// other's server (a mail's may take ten minutes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lane {
+    kind: JobKind,
+    pub(super) channel: Option<Channel>,
+}
+
+impl Lane {
+    /// The lanes of a kind.
+    pub fn of(kind: JobKind) -> Vec<Self> {
+        let channels = match kind {
+            JobKind::Deliver => vec![Some(Channel::Email), Some(Channel::Sms)],
+            _ => vec![None],
+        };
+        let lane = |channel| Self { kind, channel };
+        channels.into_iter().map(lane).collect()
+    }
+
+    /// Of which kind its jobs are.
+    pub fn kind(self) -> JobKind {
+        self.kind
+    }
+}
+
+/// Only deliveries by this channel.
+pub(super) fn by(channel: Channel) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM delivery WHERE delivery.id = job.subject AND delivery.channel = '{}')",
+        channel.as_str()
+    )
+}
+
+fn claim_sql(shared: bool, kinds: &[JobKind], limit: u32, channel: Option<Channel>) -> String {
     let words: Vec<_> = kinds
         .iter()
         .map(|it| format!("'{}'", it.as_str()))
         .collect();
     let of_kind = format!("kind IN ({})", words.join(", "));
-    let ready = ready(shared);
+    let mut ready = ready(shared);
+    if let Some(channel) = channel {
+        ready = format!("{ready} AND {}", by(channel));
+    }
     // Klarna's limit makes links queue for their pages: the oldest link first, however often it was
     // tried; its id says its age. (Of other kinds there may be very many that are not due.)
     let (of_kind, order) = match (kinds == [JobKind::Open], shared) {
@@ -211,10 +248,32 @@ impl Tx<'_> {
         limit: u32,
         kinds: &[JobKind],
     ) -> Result<Vec<Claim>, StoreError> {
+        self.claim_of(lease, now, limit, kinds, None)
+    }
+
+    /// The same of one lane.
+    pub fn claim_in(
+        &mut self,
+        lane: Lane,
+        lease: &Lease,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Claim>, StoreError> {
+        self.claim_of(lease, now, limit, &[lane.kind], lane.channel)
+    }
+
+    fn claim_of(
+        &mut self,
+        lease: &Lease,
+        now: Timestamp,
+        limit: u32,
+        kinds: &[JobKind],
+        channel: Option<Channel>,
+    ) -> Result<Vec<Claim>, StoreError> {
         if kinds.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        let update = claim_sql(self.is_shared(), kinds, limit);
+        let update = claim_sql(self.is_shared(), kinds, limit, channel);
         let clock = &self.shared.clock;
         // a link's own end is the database's to judge, where there is one clock for all (R7)
         let by_database = self.is_shared() && clock.is_system() && *kinds == [JobKind::Expire];

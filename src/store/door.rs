@@ -46,7 +46,7 @@ impl Noted {
     /// Tells them.
     pub fn tell(&self, shared: &Shared) {
         for kind in &self.due {
-            shared.woken[*kind as usize].notify_one();
+            shared.wake(*kind);
         }
         for claim in &self.ended {
             shared.held.ended(claim);
@@ -60,6 +60,17 @@ impl Noted {
 }
 
 impl Shared {
+    /// Something of this kind may be due.
+    pub fn wake(&self, kind: JobKind) {
+        let woken = &self.woken[kind as usize];
+        if kind == JobKind::Deliver {
+            // two wait, one for each channel
+            woken.notify_waiters();
+        } else {
+            woken.notify_one();
+        }
+    }
+
     /// The stream has grown to `position`.
     pub fn advance(&self, position: i64) {
         self.head.send_if_modified(|head| {

@@ -40,7 +40,7 @@ use crate::secret::Vault;
 
 pub use audit::AuditRow;
 pub use backup::{Backup, BackupError};
-pub use claim::Claim;
+pub use claim::{Claim, Lane};
 pub use door::Tx;
 pub use error::{Constraint, OpenError, StoreError};
 pub use lease::Lease;
@@ -214,9 +214,14 @@ impl Store {
     }
 
     /// Notified when a write committed a job of this kind that is due: the worker of this process
-    /// need not wait for its next poll.
+    /// need not wait for its next poll. Whoever waits for a delivery must wait already when it looks.
     pub fn woken(&self, kind: JobKind) -> Arc<Notify> {
         Arc::clone(&self.0.shared.woken[kind as usize])
+    }
+
+    /// Wakes the hands of a kind.
+    pub fn wake(&self, kind: JobKind) {
+        self.0.shared.wake(kind);
     }
 
     /// Notified when another process committed something, where that can be heard: a job of any

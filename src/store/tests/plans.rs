@@ -150,6 +150,10 @@ fn do_everything(tx: &mut Tx, link: &Link, delivery: &Delivery) -> Res<()> {
     tx.finish_attempt(attempt, "sent", "", now)?;
     tx.renew(&lease)?;
     tx.due_kinds(JobKind::ALL, now)?;
+    for lane in Lane::of(JobKind::Deliver) {
+        tx.is_due(lane, now)?;
+        tx.claim_in(lane, &lease, now, 5)?;
+    }
     tx.in_flight(JobKind::Watch, &job.subject)?;
     tx.cancel(JobKind::Watch, "another")?;
     tx.free_foreign(&lease)?;

@@ -4,10 +4,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use jiff::Timestamp;
 
-use super::super::claim::{DATABASE_NOW, ready};
+use super::super::claim::{DATABASE_NOW, by, ready};
 use super::super::rows::micros;
 use super::super::statement::statement;
-use super::super::{Job, JobKind, StoreError, Tx};
+use super::super::{Job, JobKind, Lane, StoreError, Tx};
 
 #[derive(QueryableByName)]
 struct Found {
@@ -53,6 +53,24 @@ impl Tx<'_> {
             .iter()
             .filter_map(|it| JobKind::from_word(&it.kind))
             .collect())
+    }
+
+    /// Whether a job of this lane could be claimed now: an idle worker must not take the writer.
+    pub fn is_due(&mut self, lane: Lane, now: Timestamp) -> Result<bool, StoreError> {
+        let Some(channel) = lane.channel else {
+            return Ok(!self.due_kinds(&[lane.kind()], now)?.is_empty());
+        };
+        let (ready, by) = (ready(self.is_shared()), by(channel));
+        let look = format!(
+            "SELECT CAST(1 AS bigint) AS one FROM job WHERE kind = 'deliver' AND {ready} AND {by} LIMIT 1"
+        );
+        let found = self.sql(|conn| {
+            statement(look)
+                .bind::<BigInt, _>(micros(now))
+                .get_result::<Found>(conn)
+                .optional()
+        })?;
+        Ok(found.is_some())
     }
 
     /// Whether a living process is at this job.
