@@ -71,7 +71,7 @@ impl Outcome {
     }
     /// The connection failed before anything of the message was written. The closed set of codes
     /// has no word for it; `rejected` with the cause in `detail` is the nearest.
-    pub(super) fn unreached(detail: impl AsRef<str>) -> Self {
+    pub(crate) fn unreached(detail: impl AsRef<str>) -> Self {
         Outcome::Later {
             reason: reason(ReasonCode::Rejected, detail),
             connection: true,

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 
 pub use fault::{Fault, Step};
 pub use message::{QR, Unwritable, compose};
@@ -24,6 +25,7 @@ pub use settings::{MailSettings, Person, Security, Server, Timeouts};
 
 use super::Outcome;
 use crate::link::Email;
+use message::Written;
 use session::Session;
 
 /// One mail to one recipient.
@@ -80,7 +82,7 @@ impl Mailer {
     /// Sends `mail` once, when its turn has come. Needs the tokio runtime.
     pub async fn send(&self, mail: &Mail) -> Outcome {
         let turn = self.turn().await;
-        self.send_now(mail, turn).await
+        self.send_now(mail, turn, &CancellationToken::new()).await
     }
 
     /// The right to one of the sessions. Others may hold them all for minutes: who must look at
@@ -89,8 +91,9 @@ impl Mailer {
         Turn(self.0.slots.acquire().await.ok())
     }
 
-    /// Sends `mail` once, in a turn that was waited for.
-    pub async fn send_now(&self, mail: &Mail, turn: Turn<'_>) -> Outcome {
+    /// Sends `mail` once, in a turn that was waited for. Where `stop` comes before the body's first
+    /// byte, nothing has left: *not done*.
+    pub async fn send_now(&self, mail: &Mail, turn: Turn<'_>, stop: &CancellationToken) -> Outcome {
         let office = &self.0;
         let message = match compose(
             mail,
@@ -103,20 +106,12 @@ impl Mailer {
         let Turn(Some(_slot)) = turn else {
             return Outcome::unreached("the mailer is shutting down");
         };
-        if let Some(mut session) = office.take() {
-            match session.send(&message, &office.settings.timeouts).await {
-                Ok(reply) => return self.taken(session, &reply, &mail.to),
-                // The server closed the session while it was idle: nothing left, and a new session
-                // is no second attempt but the first that anybody hears.
-                Err(fault) if fault.is_stale() => {}
-                Err(fault) => return fault.outcome(&mail.to),
-            }
-        }
-        let mut session = match Session::open(&office.settings, &office.tls).await {
-            Ok(session) => session,
-            Err(fault) => return fault.outcome(&mail.to),
+        let mut session = match stop.run_until_cancelled(office.addressed(&message)).await {
+            Some(Ok(session)) => session,
+            Some(Err(fault)) => return fault.outcome(&mail.to),
+            None => return Outcome::unreached("the service stopped first"),
         };
-        match session.send(&message, &office.settings.timeouts).await {
+        match session.content(&message, &office.settings.timeouts).await {
             Ok(reply) => self.taken(session, &reply, &mail.to),
             Err(fault) => fault.outcome(&mail.to),
         }
@@ -161,6 +156,23 @@ impl Mailer {
 impl Office {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session in which everything is said but the mail itself.
+    async fn addressed(&self, message: &Written) -> Result<Session, Fault> {
+        let timeouts = &self.settings.timeouts;
+        if let Some(mut session) = self.take() {
+            match session.envelope(message, timeouts).await {
+                Ok(()) => return Ok(session),
+                // The server closed the session while it was idle: nothing left, and a new session
+                // is no second attempt but the first that anybody hears.
+                Err(fault) if fault.is_stale() => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        let mut session = Session::open(&self.settings, &self.tls).await?;
+        session.envelope(message, timeouts).await?;
+        Ok(session)
     }
 
     /// An open session that was used lately.

@@ -173,13 +173,13 @@ impl Session {
         Ok(())
     }
 
-    /// Sends one mail; the reply is the one to the final dot. After a fault the session is of no
-    /// use: drop it.
-    pub(super) async fn send(
+    /// Everything before a mail's first byte. After a fault the session is of no use, nor where the
+    /// body does not follow: drop it.
+    pub(super) async fn envelope(
         &mut self,
         mail: &Written,
         timeouts: &Timeouts,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<(), Fault> {
         let commands = [
             (
                 Step::MailFrom,
@@ -208,6 +208,16 @@ impl Session {
                 self.wire.command(step, limit, &line, wanted).await?;
             }
         }
+        // the last moment at which a server that talks out of turn proves nothing sent
+        within(Step::Data, limit, self.wire.write(b"")).await
+    }
+
+    /// The mail itself, behind its envelope; the reply is the one to the final dot.
+    pub(super) async fn content(
+        &mut self,
+        mail: &Written,
+        timeouts: &Timeouts,
+    ) -> Result<Reply, Fault> {
         self.body(&stuffed(&mail.bytes), timeouts).await?;
         let reply = within(Step::FinalDot, timeouts.final_dot, self.wire.reply()).await?;
         let reply = expect(Step::FinalDot, 250, reply)?;
@@ -217,8 +227,6 @@ impl Session {
     }
 
     async fn body(&mut self, bytes: &[u8], timeouts: &Timeouts) -> Result<(), Fault> {
-        // the last moment at which a server that talks out of turn proves nothing sent
-        within(Step::Data, timeouts.command, self.wire.write(b"")).await?;
         let Err(fault) = within(Step::Body, timeouts.command, self.wire.write(bytes)).await else {
             return Ok(());
         };

@@ -85,14 +85,9 @@ pub(super) async fn deliver(house: &House, claim: Claim) -> Result<(), Refusal> 
             match hasty {
                 Some(outcome) => outcome,
                 // nothing of it has left, so it is put back
-                None if house.closing.is_cancelled() => Outcome::Later {
-                    reason: Reason {
-                        code: ReasonCode::Rejected,
-                        detail: "the service stopped first".into(),
-                    },
-                    connection: false,
-                    wait: None,
-                },
+                None if house.closing.is_cancelled() => {
+                    Outcome::unreached("the service stopped first")
+                }
                 None => send(house, link, delivery, message, turn).await,
             }
         }
@@ -294,7 +289,7 @@ async fn send(
                 language: message.language,
             };
             match turn {
-                Some(turn) => mailer.send_now(&mail, turn).await,
+                Some(turn) => mailer.send_now(&mail, turn, &house.closing).await,
                 None => mailer.send(&mail).await,
             }
         }
