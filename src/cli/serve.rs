@@ -95,8 +95,12 @@ pub(super) async fn serve(worker: bool, migrate: bool) -> Result<(), Failure> {
         ]));
     }
     let options = Options { worker, migrate };
-    let told = Told::listen()?;
-    let service = start(config, Clock::system(), Random::os(), options).await?;
+    let mut told = Told::listen()?;
+    let starting = start(config, Clock::system(), Random::os(), options);
+    let Some(service) = told.unless(starting).await else {
+        return Ok(());
+    };
+    let service = service?;
     say!("listening on http://{}", service.addr())?;
     told.wait().await;
     tracing::info!("stopping: nothing new is taken, what is under way is finished");
@@ -112,15 +116,13 @@ pub(super) async fn worker(migrate: bool) -> Result<(), Failure> {
             "paylink worker needs PostgreSQL: with SQLite, paylink serve does the background work itself".into(),
         ]));
     }
-    let told = Told::listen()?;
-    let house = house(
-        &config,
-        Clock::system(),
-        Random::os(),
-        Holding::Serving,
-        migrate,
-    )
-    .await?;
+    let mut told = Told::listen()?;
+    let (clock, random) = (Clock::system(), Random::os());
+    let making = house(&config, clock, random, Holding::Serving, migrate);
+    let Some(house) = told.unless(making).await else {
+        return Ok(());
+    };
+    let house = house?;
     let worker = worker::start(house, true);
     tracing::info!("the worker works");
     told.wait().await;
@@ -148,6 +150,21 @@ impl Told {
 
     /// Waits for it.
     pub(super) async fn wait(mut self) {
+        self.heard().await;
+    }
+
+    /// What `work` comes to; `None` where the wish came first: a database may not answer at a start.
+    async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.heard() => {
+                tracing::info!("stopping before anything has begun");
+                None
+            }
+        }
+    }
+
+    async fn heard(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

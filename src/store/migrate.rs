@@ -56,7 +56,10 @@ impl Store {
     /// Brings the schema up to date. Safe to call at each start.
     pub async fn migrate(&self) -> Result<Migrated, StoreError> {
         self.with_connection(|conn| match conn {
-            Conn::Lite(conn) => bring(conn, LITE),
+            // its writer's lock keeps others out
+            Conn::Lite(conn) => conn
+                .immediate_transaction(|conn| bring(conn, LITE).map_err(Undone))
+                .map_err(|Undone(error)| error),
             Conn::Pg(conn) => {
                 // who finds it up to date waits for nobody
                 if let Some(newest) = up_to_date(conn)? {
@@ -104,7 +107,7 @@ impl Store {
     }
 }
 
-/// Why no migration was kept: on PostgreSQL all of them are one transaction.
+/// Why no migration was kept: all of them are one transaction.
 struct Undone(StoreError);
 
 impl From<diesel::result::Error> for Undone {

@@ -20,6 +20,8 @@ use super::url::{Target, Tls};
 use super::{Conn, OpenError, Shared, StoreError, Tx};
 use crate::chaos::{self, Point};
 
+/// A server says within this time who it is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How often a transaction is tried before its caller is told.
 const TRIES: u32 = 5;
 
@@ -55,7 +57,7 @@ impl Pg {
         let runtime = Handle::current();
         let (to, by) = (target.clone(), tls.clone());
         let pool = Pool::new(size, move |closed| {
-            let made = closed.run_until_cancelled(connect(&to, by.clone()));
+            let made = closed.run_until_cancelled(connected(&to, by.clone()));
             let Some(made) = runtime.block_on(made) else {
                 return Err(StoreError::Closed);
             };
@@ -68,7 +70,7 @@ impl Pg {
         let (to, by) = (target.clone(), tls.clone());
         let runtime = Handle::current();
         let first =
-            blocking(move || -> Result<_, StoreError> { Ok(runtime.block_on(connect(&to, by))) });
+            blocking(move || -> Result<_, StoreError> { Ok(runtime.block_on(connected(&to, by))) });
         match first.await {
             Ok(Ok(conn)) => pool.back(Conn::Pg(conn)),
             Ok(Err(refused)) => return Err(OpenError::Unusable(refused.words)),
@@ -135,6 +137,18 @@ impl From<diesel::ConnectionError> for Refused {
             words,
         }
     }
+}
+
+/// One connection, where the server speaks to us at all: its `connect_timeout` is about TCP.
+async fn connected(target: &Target, tls: Option<MakeRustlsConnect>) -> Result<PgW, Refused> {
+    tokio::time::timeout(HANDSHAKE, connect(target, tls))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Refused {
+                fault: StoreError::Lost,
+                words: "PostgreSQL took the connection and said nothing".into(),
+            })
+        })
 }
 
 /// One connection. The driver of its socket runs on the runtime that `Handle::block_on` enters.

@@ -9,6 +9,7 @@ stories!(
     [
         a_second_process_is_refused_the_file,
         a_key_is_made_where_none_is_needed_yet,
+        a_start_that_waits_can_be_stopped,
     ]
 );
 
@@ -88,6 +89,29 @@ async fn a_key_is_made_where_none_is_needed_yet(w: &World) {
         assert!(ended.stderr.contains("empty.db.key"), "{}", ended.stderr);
     }
     assert!(!w.path("empty.db.key").exists());
+}
+
+/// The database takes the connection and says nothing.
+async fn a_start_that_waits_can_be_stopped(w: &World) {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let mut env = w.env.clone();
+    env.retain(|(name, _)| name != "PAYLINK_LISTEN" && name != "DATABASE_URL");
+    env.push(("PAYLINK_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+    let url = format!("postgres://u@127.0.0.1:{port}/none?sslmode=disable");
+    env.push(("DATABASE_URL".to_owned(), url));
+    if !env.iter().any(|(name, _)| name == "PAYLINK_SECRET") {
+        let secret = "YW5vdGhlciBzZWNyZXQgb2YgMzIgYnl0ZXMsIHllcyE=";
+        env.push(("PAYLINK_SECRET".to_owned(), secret.to_owned()));
+    }
+    for command in ["serve", "worker"] {
+        let process = Process::start(&[command], &env, &w.dir);
+        let _waits = silent.accept().await.expect("it connects");
+        let ended = process.terminate(std::time::Duration::from_secs(5));
+        assert_eq!(ended.code, Some(0), "{command}: {}", ended.stderr);
+    }
 }
 
 async fn another_secret_is_refused(w: &World) {

@@ -103,3 +103,30 @@ async fn every_unique_constraint_has_a_name(f: &Fixture) {
 }
 
 }
+
+/// `keys create` beside the first start of `serve`.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_processes_find_one_empty_file_and_one_makes_its_tables() {
+    let dir = scratch();
+    let database = Database {
+        url: format!("sqlite://{}", dir.join("paylink.db").display()),
+        connections: 1,
+    };
+    let processes = (0..8).map(|seed| {
+        let (database, clock) = (database.clone(), Clock::manual(start()));
+        tokio::spawn(async move {
+            let random = Random::seeded(seed);
+            let store = Store::open(&database, Holding::Beside, vault(), clock, random);
+            let store = store.await.unwrap();
+            if seed == 0 {
+                store.migrate().await.map(drop)
+            } else {
+                store.migrate_if_empty().await
+            }
+        })
+    });
+    for migrated in futures_util::future::join_all(processes).await {
+        assert_eq!(migrated.unwrap(), Ok(()));
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+}
