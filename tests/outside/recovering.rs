@@ -405,6 +405,10 @@ async fn a_copy_made_otherwise_is_said_to_be_one(w: &World) {
 async fn a_recovery_outlives_a_crash_and_waits_for_klarna(w: &World) {
     let who = w.agent();
     let link = who.creates(&sale()).await;
+    let till = w.integrator();
+    let paid = till.creates(&sale()).await;
+    w.klarna.buyer(&paid, "pay").await;
+    till.until(id(&paid), "completed").await;
     w.crashes();
     w.klarna.breaks("read_session", "status:503", 0).await;
     assert_eq!(w.runs(&["restored"]).code, Some(0));
@@ -419,6 +423,11 @@ async fn a_recovery_outlives_a_crash_and_waits_for_klarna(w: &World) {
     let held = held.await;
     assert_eq!(held.status, 503, "{}", held.text());
     assert_eq!(held.json()["worker"], "recovering");
+    // no money moves by a ledger that may not know what moved
+    let capture = format!("/v1/links/{}/capture", id(&paid));
+    let early = till.post(&capture, &json!({"amount": 1})).await;
+    early.problem(409, "busy");
+    assert!(early.retry_after() > 0);
     // people work on meanwhile, and what they ask for waits
     let (to, mut mailed) = (email(), sale());
     sent(&mut mailed, "email", &to);
@@ -438,4 +447,6 @@ async fn a_recovery_outlives_a_crash_and_waits_for_klarna(w: &World) {
     let delivery = id(&mailed["deliveries"][0]).to_owned();
     who.until_delivery(id(&mailed), &delivery, "sent", 5).await;
     assert_eq!(who.link(id(&link)).await["status"], "open");
+    let now = till.post(&capture, &json!({"amount": 1})).await;
+    now.expect(201);
 }

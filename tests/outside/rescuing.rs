@@ -30,6 +30,12 @@ stories!(
 );
 
 stories!(
+    rescued_from_a_stop,
+    WorldPlan::new(),
+    [a_mail_that_was_stopped_before_its_body_has_not_left]
+);
+
+stories!(
     parked,
     WorldPlan::new(),
     [parked_jobs_are_asked_for_beside_the_service]
@@ -144,6 +150,13 @@ async fn a_mail_that_waits_for_its_turn_has_not_left(w: &World) {
     let [(closed, never), (open, once)] = &waiting[..] else {
         unreachable!("two were made")
     };
+    // however many mails wait, texts have hands of their own
+    for _ in 0..40 {
+        sent(w, "email", &email()).await;
+    }
+    let text = phone();
+    sent(w, "sms", &text).await;
+    eventually("a text leaves all the same", async || w.sms.to(&text).pop()).await;
     agent.disables(id(closed)).await.expect(200);
     w.crashes();
     w.mail.lets_go();
@@ -161,4 +174,23 @@ async fn a_mail_that_waits_for_its_turn_has_not_left(w: &World) {
         .await;
     assert_eq!(skipped["reason"]["code"], "link_closed");
     assert!(w.mail.to(never).is_empty());
+}
+
+/// The service is asked to end while the server does not say that it takes the mail.
+async fn a_mail_that_was_stopped_before_its_body_has_not_left(w: &World) {
+    let to = email();
+    w.mail.ails(&to, &[Ailment::HeldBeforeBody]);
+    let (agent, link, delivery) = sent(w, "email", &to).await;
+    eventually("the server holds it", async || {
+        (w.mail.held() == 1).then_some(())
+    })
+    .await;
+    w.stops();
+    w.mail.lets_go();
+    w.leases_end().await;
+    w.comes_back();
+    let done = agent
+        .until_delivery(id(&link), id(&delivery), "sent", 30)
+        .await;
+    assert_eq!((&done["attempts"], w.mail.to(&to).len()), (&json!(2), 1));
 }

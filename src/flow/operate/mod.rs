@@ -82,6 +82,10 @@ pub async fn operate(
             if let Some(kept) = idempotency::recall(tx, kept.as_ref())? {
                 return Ok(Begun::Before(kept));
             }
+            // a copy may lack what this request did before: Klarna's books are read first
+            if tx.recovery()?.is_some() {
+                return Err(Refusal::Busy);
+            }
             let visible = tx.link(id)?.filter(|link| sees(&caller, link));
             visible.ok_or(Refusal::NotFound)?;
             // before the link's lock: a parallel repeat waits here, and never weighs money that its
