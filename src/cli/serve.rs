@@ -16,7 +16,8 @@ use crate::random::Random;
 use crate::store::Holding;
 use crate::{web, worker};
 
-/// A stop ends within this time, whatever is under way (failure-model, process).
+/// What is under way gets this much of a stop. That ends within 25 s (failure-model, process), with a
+/// second each for giving leases back, for the database and for the runtime.
 const GRACE: Duration = Duration::from_secs(22);
 /// Of which the answers to requests get at most this much.
 const ANSWERS: Duration = Duration::from_secs(10);
@@ -48,7 +49,7 @@ impl Service {
         &self.house
     }
 
-    /// Takes nothing new, finishes what is under way, at most 25 s.
+    /// Takes nothing new, finishes what is under way, at most 25 s in all.
     pub async fn stop(self) {
         let begun = tokio::time::Instant::now();
         self.worker.claims_no_more();
